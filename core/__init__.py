@@ -1,0 +1,1 @@
+"""The shared encoder-decoder core: no task and no modality of its own."""

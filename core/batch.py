@@ -1,0 +1,88 @@
+"""Typed batches: what the datamodules make and the modules consume.
+
+Letters: B batch, S source length, T target length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Source:
+    """A padded source of any modality.
+
+    Attributes:
+        values: (B, S, ...), in the modality's own unit; what stands beyond an example's length is padding.
+        lengths: (B,) int64, in the same unit.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return self.values.size(0)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Returns a copy on the device."""
+        return replace(
+            self,
+            values=self.values.to(device, non_blocking=non_blocking),
+            lengths=self.lengths.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> Self:
+        """Returns a copy in page-locked memory."""
+        return replace(self, values=self.values.pin_memory(), lengths=self.lengths.pin_memory())
+
+    def select(self, rows: Tensor) -> Self:
+        """Returns the examples of those rows (N,), cut to the longest of them."""
+        lengths = self.lengths[rows]
+        size = int(lengths.max()) if lengths.numel() else 0
+        return replace(self, values=self.values[rows, :size], lengths=lengths)
+
+
+@dataclass(frozen=True)
+class TextBatch(Source):
+    """Token ids: values (B, S) int64, lengths in tokens."""
+
+
+@dataclass(frozen=True)
+class Seq2SeqBatch:
+    """A batch of examples for any task.
+
+    Attributes:
+        source: B padded sources.
+        target: token ids (B, T) without the begin and with the end token, lengths counting it; None at prediction.
+        ids: the example's number in its corpus, B of them: metrics drop duplicates by it.
+        source_texts: the raw sources, for samples and reports (for other modalities their names).
+        references: the raw target texts, one or more for each example; empty at prediction.
+    """
+
+    source: Source
+    target: TextBatch | None
+    ids: tuple[int, ...]
+    source_texts: tuple[str, ...] = ()
+    references: tuple[tuple[str, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Returns a copy with its tensors on the device."""
+        target = None if self.target is None else self.target.to(device, non_blocking)
+        return replace(self, source=self.source.to(device, non_blocking), target=target)
+
+    def pin_memory(self) -> Self:
+        """Returns a copy with its tensors in page-locked memory."""
+        target = None if self.target is None else self.target.pin_memory()
+        return replace(self, source=self.source.pin_memory(), target=target)
+
+
+def shift_right(target: Tensor, begin: int) -> Tensor:
+    """Makes the decoder's input of teacher forcing: target (B, T) to (B, T), begin token first, last token dropped."""
+    return torch.cat([target.new_full((target.size(0), 1), begin), target[:, :-1]], dim=1)

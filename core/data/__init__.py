@@ -1,0 +1,1 @@
+"""Readers, collation, the bucketed sampler, datamodules."""

@@ -1,0 +1,83 @@
+"""Decoders score the next token, given the tokens before it and a memory.
+
+Letters: B sources, K rows (beams) a source, N = B * K rows, S memory length, T target length, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from core.encoders.base import Memory
+
+
+class DecoderState(ABC):
+    """What a decoder remembers between two steps of N = B * K rows: its own past, and its view of B memories.
+
+    Rows are grouped by source: rows b * K to b * K + K - 1 belong to source b. What depends on the source alone
+    (projected keys and values, masks) is kept once a source, never once a row.
+    """
+
+    @abstractmethod
+    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> DecoderState:
+        """Goes on with other rows: chosen beams, more beams, or fewer sources.
+
+        The state that it is called on must not be used afterwards: its buffers may be reused.
+
+        Args:
+            rows: (N',) int64, the old row that each new row continues; grouped by the sources that are kept.
+            sources: (B',) int64, the sources that are kept, in order; None keeps all of them.
+        """
+
+
+class Decoder(nn.Module, ABC):
+    """Scores target tokens against a memory.
+
+    The first two arguments of every subclass's constructor are `vocab_size`, the target's number of types, and
+    `memory_size`, the width of the memory that it will be given; all else is an option with a default.
+
+    Subclasses keep the contract that `tests.contracts.decoder.DecoderContract` tests: `forward` equals repeated
+    `step` to 1e-5, and no row depends on another.
+
+    Attributes:
+        d_model: the width D of the decoder's features.
+        memory_size: the width of the memory that it reads.
+        head: maps features (..., D) to logits (..., V).
+        embedding: the target's token embeddings (V, D).
+    """
+
+    d_model: int
+    memory_size: int
+    head: nn.Module
+    embedding: nn.Embedding
+
+    @abstractmethod
+    def features(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Reads a whole target at once: input tokens (B, T), begin token first, to features (B, T, D) for the head.
+
+        Padding at the end of a row is harmless: features never depend on later tokens.
+        """
+
+    def forward(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Scores a whole target at once, teacher-forced: input tokens (B, T) to logits (B, T, V)."""
+        logits: Tensor = self.head(self.features(tokens, memory))
+        return logits
+
+    @abstractmethod
+    def start(self, memory: Memory) -> DecoderState:
+        """Begins decoding with one row a source (K = 1); `reorder` makes more of them."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Reads one token a row: tokens (N,) to the logits of the next (N, V) and the state after it.
+
+        The state that was passed in must not be used afterwards: its buffers may be reused.
+        """
+
+    def attention(self, tokens: Tensor, memory: Memory) -> Tensor | None:
+        """Where the decoder looks while it reads: tokens (B, T) to weights (B, L, T, S) by layer, heads averaged.
+
+        Each row sums to one over S and is zero beyond the memory's length. None for a decoder without attention.
+        """
+        return None

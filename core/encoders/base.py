@@ -1,0 +1,76 @@
+"""Encoders turn a source of any modality into a memory that a decoder attends to.
+
+Letters: B batch, S source length, D model width, L layers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from core.batch import Source
+from core.masks import length_mask
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an encoder gives to a decoder.
+
+    Attributes:
+        states: (B, S, D), zero beyond each length.
+        lengths: (B,) int64, after the encoder's subsampling.
+        final: a recurrent encoder's last states, each (L, B, D): the hidden state, and the cell state of an LSTM;
+            both directions of a bidirectional encoder side by side in D. Empty for other encoders.
+    """
+
+    states: Tensor
+    lengths: Tensor
+    final: tuple[Tensor, ...] = ()
+
+    @property
+    def mask(self) -> Tensor:
+        """True where a state belongs to its example: (B, S)."""
+        return length_mask(self.lengths, self.states.size(1))
+
+    def select(self, sources: Tensor) -> Memory:
+        """Returns the memory of those examples (N,), in that order."""
+        final = tuple(state[:, sources] for state in self.final)
+        return replace(self, states=self.states[sources], lengths=self.lengths[sources], final=final)
+
+
+class Encoder(nn.Module, ABC):
+    """Maps a padded source to a memory.
+
+    The first argument of every subclass's constructor is the size of its input: the vocabulary for text, the number
+    of features a frame for audio, the number of channels for images. It is given by the data; all else is an option
+    with a default.
+
+    Subclasses keep the contract that `tests.contracts.encoder.EncoderContract` tests: the states of an example don't
+    depend on the padding or on the other examples of its batch.
+
+    Attributes:
+        d_model: the width D of the states.
+    """
+
+    d_model: int
+
+    @abstractmethod
+    def forward(self, source: Source) -> Memory:
+        """Encodes a batch.
+
+        Args:
+            source: values (B, S, ...) and lengths (B,), in the modality's own unit (tokens, frames, patches).
+
+        Returns:
+            states (B, S', D), zero beyond each length, and lengths (B,) after subsampling.
+
+        Raises:
+            DataError: an example is shorter than one step of the encoder's subsampling.
+        """
+
+    @property
+    def embedding(self) -> nn.Embedding | None:
+        """The table of token embeddings (V, D) that may be tied with the decoder's; None where there is none."""
+        return None

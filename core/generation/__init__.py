@@ -1,0 +1,1 @@
+"""Writing a target: options, search, strategies, processors, scorers."""

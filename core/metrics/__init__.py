@@ -1,0 +1,1 @@
+"""Corpus metrics, each scored by the package whose numbers people compare."""

@@ -1,0 +1,1 @@
+"""The six tasks: each a folder with a module, a datamodule, metrics and a README."""
