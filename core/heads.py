@@ -1,0 +1,52 @@
+"""Heads turn a decoder's features into scores.
+
+Letters: D feature width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from core.errors import ConfigError
+
+
+class VocabularyHead(nn.Module):
+    """Scores every type of the vocabulary: features (..., D) to logits (..., V).
+
+    Args:
+        d_model: the width D of the features.
+        vocab_size: the number of types V.
+        tied: a table of embeddings (V, D) whose weights are the head's too (Press & Wolf 2017); None for its own.
+        bias: add a learned score to each type.
+
+    Raises:
+        ConfigError: the tied table isn't (vocab_size, d_model).
+    """
+
+    def __init__(self, d_model: int, vocab_size: int, tied: nn.Embedding | None = None, bias: bool = True) -> None:
+        super().__init__()
+        self.projection = nn.Linear(d_model, vocab_size, bias=bias)
+        if bias:
+            nn.init.zeros_(self.projection.bias)
+        if tied is not None:
+            check_tied(tied, d_model, vocab_size)
+            self.projection.weight = tied.weight
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores features (..., D): logits (..., V)."""
+        logits: Tensor = self.projection(features)
+        return logits
+
+
+def check_tied(tied: nn.Embedding, d_model: int, vocab_size: int) -> None:
+    """Raises ConfigError where a table of embeddings can't be the weights of a head, naming both sizes."""
+    if tied.embedding_dim != d_model:
+        raise ConfigError(
+            f"a head for features of width {d_model} can't be tied with embeddings of width {tied.embedding_dim}: "
+            f"make the two widths equal, or don't tie them"
+        )
+    if tied.num_embeddings != vocab_size:
+        raise ConfigError(
+            f"a head for {vocab_size} types can't be tied with embeddings of {tied.num_embeddings} types: "
+            f"use one vocabulary for both, or don't tie them"
+        )
