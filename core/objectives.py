@@ -1,16 +1,24 @@
 """What a training step minimises.
 
-Letters: B batch, T target length, V vocabulary.
+Letters: B batch, T target length, D width, N target tokens of the batch, V vocabulary.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from core.batch import Seq2SeqBatch
+from core.batch import Seq2SeqBatch, TextBatch, shift_right
+from core.decoders.base import Decoder
+from core.encoders.base import Memory
+from core.errors import ConfigError
+from core.masks import length_mask
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
 
@@ -21,13 +29,13 @@ class Loss:
 
     Attributes:
         total: what is minimised, summed over the target's tokens (a scalar with gradient).
+        nll: the negative log-likelihood in nats, summed likewise, without smoothing and without gradient.
         tokens: how many tokens that is (a scalar, int64).
-        parts: further sums over tokens to log, without gradient, e.g. the negative log-likelihood without smoothing.
     """
 
     total: Tensor
+    nll: Tensor
     tokens: Tensor
-    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(nn.Module, ABC):
@@ -43,3 +51,129 @@ class Objective(nn.Module, ABC):
             specials: the target's special ids.
             step: updates made so far, for objectives that change over time.
         """
+
+
+def target_loss(decoder: Decoder, inputs: Tensor, target: TextBatch, memory: Memory, smoothing: float) -> Loss:
+    """Cross-entropy of a target, given the tokens (B, T) that the decoder reads in its place.
+
+    The head sees the N real positions only: padding costs nothing there, where most of a small model's time goes.
+    """
+    is_token = length_mask(target.lengths, target.values.size(1))
+    features = decoder.features(inputs, memory)[is_token]  # (N, D)
+    wanted = target.values[is_token]  # (N,)
+    logits = decoder.head(features).float()  # (N, V)
+    total = F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")
+    with torch.no_grad():
+        nll = F.cross_entropy(logits, wanted, reduction="sum") if smoothing else total.detach()
+    return Loss(total, nll, target.lengths.sum())
+
+
+def required_target(batch: Seq2SeqBatch) -> TextBatch:
+    """The target of a batch that must have one."""
+    assert batch.target is not None, "this batch was made for prediction: it has no target"
+    return batch.target
+
+
+class CrossEntropy(Objective):
+    """Teacher forcing with label smoothing (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4)."""
+
+    def __init__(self, label_smoothing: float = 0.1) -> None:
+        super().__init__()
+        self.label_smoothing = check_share("objective.label_smoothing", label_smoothing)
+
+    def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
+        """Scores a batch with the reference as the decoder's input."""
+        target = required_target(batch)
+        inputs = shift_right(target.values, specials.bos)
+        return target_loss(model.decoder, inputs, target, model.encode(batch.source), self.label_smoothing)
+
+
+class ScheduledSampling(Objective):
+    """Reads the model's own tokens in place of some of the reference's, more of them as training goes on.
+
+    Bengio et al. 2015, for the mismatch between teacher forcing and generation. The gradient doesn't flow through the
+    choice of a token, so the inputs are chosen first, without gradient, and scored by one ordinary pass.
+
+    Args:
+        rollout: how the inputs are chosen. "stepwise" is Bengio's: token by token, each drawn given the mixed ones
+            before it. "parallel" draws all of them from one teacher-forced pass (Mihaylova and Martins 2019): two
+            passes instead of T steps, which is what a Transformer wants.
+        decay: of the share of reference tokens, over updates i: "linear" max(floor, 1 - i / length), "exponential"
+            max(floor, exp(-i / length)), "inverse_sigmoid" max(floor, k / (k + exp(i / k))) with k = length.
+        length: how slow that is, in updates.
+        floor: the share of reference tokens that always remains.
+        choice: how the model picks its token: its best one, or drawn from its distribution.
+        label_smoothing: as in `CrossEntropy`.
+    """
+
+    def __init__(
+        self,
+        rollout: Literal["stepwise", "parallel"] = "parallel",
+        decay: Literal["linear", "exponential", "inverse_sigmoid"] = "inverse_sigmoid",
+        length: float = 1000.0,
+        floor: float = 0.5,
+        choice: Literal["best", "draw"] = "draw",
+        label_smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if length <= 0:
+            raise ConfigError(f"objective.length is a number of updates above 0, got {length}")
+        self.rollout = rollout
+        self.decay = decay
+        self.length = length
+        self.floor = check_share("objective.floor", floor)
+        self.choice = choice
+        self.label_smoothing = check_share("objective.label_smoothing", label_smoothing)
+
+    def reference_share(self, step: int) -> float:
+        """The probability of reading the reference's token at an update."""
+        if self.decay == "linear":
+            share = 1 - step / self.length
+        elif self.decay == "exponential":
+            share = math.exp(-step / self.length)
+        else:  # k / (k + exp(i / k)), written so that it can't overflow
+            share = self.length * math.exp(-step / self.length) / (self.length * math.exp(-step / self.length) + 1)
+        return max(self.floor, share)
+
+    def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
+        """Scores a batch with a mix of the reference's and the model's tokens as the decoder's input."""
+        target = required_target(batch)
+        reference = shift_right(target.values, specials.bos)
+        memory = model.encode(batch.source)
+        share = self.reference_share(step)
+        keep = torch.rand(reference.shape, device=reference.device) < share
+        keep[:, 0] = True  # the begin token
+        with torch.no_grad():
+            mix = self._mix_stepwise if self.rollout == "stepwise" else self._mix_parallel
+            inputs = reference if share == 1 else mix(model.decoder, reference, keep, memory)
+        return target_loss(model.decoder, inputs, target, memory, self.label_smoothing)
+
+    def _mix_parallel(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:
+        replaced = torch.nonzero(~keep, as_tuple=True)
+        rows, places = replaced
+        features = decoder.features(reference, memory)[rows, places - 1]  # what was said of that place
+        inputs = reference.clone()
+        inputs[replaced] = self._choose(decoder.head(features))
+        return inputs
+
+    def _mix_stepwise(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:
+        state = decoder.start(memory)
+        inputs = reference.clone()
+        for place in range(1, reference.size(1)):
+            logits, state = decoder.step(inputs[:, place - 1], state)
+            inputs[:, place] = torch.where(keep[:, place], reference[:, place], self._choose(logits))
+        return inputs
+
+    def _choose(self, logits: Tensor) -> Tensor:
+        if self.choice == "best":
+            return logits.argmax(-1)
+        # Gumbel-max: one exponential race a row is cheaper than torch.multinomial's cumulated sums.
+        noise = torch.empty_like(logits, dtype=torch.float32).exponential_()
+        return (logits.float() - noise.log()).argmax(-1)
+
+
+def check_share(name: str, value: float) -> float:
+    """Returns a share in [0, 1), or raises ConfigError with the option's name."""
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} must be at least 0 and below 1, got {value}")
+    return value

@@ -1,0 +1,95 @@
+"""Checkpoints: reading them safely, what ours carry beside the weights, and the average of several.
+
+A checkpoint of ours is Lightning's, plus a plain-data entry "polyseq" with the task, the whole configuration and the
+tokenizers. It is read under `weights_only=True`: loading one never executes code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+
+from core.errors import CheckpointError
+
+KEY = "polyseq"
+FORMAT = 1
+
+
+def package_version() -> str:
+    """The installed version of polyseq, or "unknown" in a tree that was never installed."""
+    try:
+        return version("polyseq")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def card(task: str, source_size: int, config: dict[str, Any], tokenizers: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The entry of a checkpoint that says what it is."""
+    return {
+        "format": FORMAT,
+        "version": package_version(),
+        "task": task,
+        "source_size": source_size,
+        "config": config,
+        "tokenizers": tokenizers,
+    }
+
+
+def read_checkpoint(path: str | Path, task: str | None = None) -> dict[str, Any]:
+    """Reads one of our checkpoints to the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, not a checkpoint, not ours, or of another task.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"ckpt_path: there is no file {file}; give the path of a .ckpt that `fit` wrote")
+    if not is_zipfile(file):
+        raise CheckpointError(f"{file} is truncated or not a checkpoint: it is no zip archive with an intact end")
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{file} can't be read as a checkpoint: {reason}") from error
+    about = checkpoint.get(KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{file} is not a checkpoint of polyseq: it lacks the entry {KEY!r}")
+    if about["format"] != FORMAT:
+        raise CheckpointError(f"{file} has format {about['format']}, this version of polyseq reads {FORMAT}")
+    if task is not None and about["task"] != task:
+        raise CheckpointError(f"{file} belongs to the task {about['task']}, not to {task}")
+    return checkpoint
+
+
+def average(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Averages the weights of several checkpoints of one run (Vaswani et al. 2017, section 6.1).
+
+    Returns:
+        The last checkpoint with averaged weights and without what only a resumed training needs.
+
+    Raises:
+        CheckpointError: nothing to average, or checkpoints whose weights differ in name or shape.
+    """
+    if not paths:
+        raise CheckpointError("nothing to average: give the paths of one or more checkpoints")
+    total: dict[str, torch.Tensor] = {}
+    checkpoint: dict[str, Any] = {}
+    for path in paths:
+        checkpoint = read_checkpoint(path)
+        weights: dict[str, torch.Tensor] = checkpoint["state_dict"]
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        if total and shapes != {name: tuple(weight.shape) for name, weight in total.items()}:
+            raise CheckpointError(f"{path} has other weights than {paths[0]}: only one model's can be averaged")
+        for name, weight in weights.items():
+            total[name] = weight.double() + total.get(name, torch.zeros((), dtype=torch.float64))
+    for name, weight in checkpoint["state_dict"].items():
+        mean = total[name] / len(paths)
+        checkpoint["state_dict"][name] = (mean if weight.is_floating_point() else weight).to(weight.dtype)
+    needed = {KEY, "state_dict", "epoch", "global_step", "pytorch-lightning_version"}
+    return {key: value for key, value in checkpoint.items() if key in needed}

@@ -1,0 +1,226 @@
+"""The LightningModule that all tasks share: training, scoring, generating, and what a checkpoint carries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from core.batch import Seq2SeqBatch, shift_right
+from core.checkpoint import KEY, card
+from core.decoders.base import Decoder
+from core.distributed import sum_over_ranks, world_size
+from core.encoders.base import Encoder
+from core.errors import CheckpointError, ConfigError
+from core.generation import GenerationOptions, Hypothesis, generate
+from core.metrics.base import CorpusMetric
+from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
+from core.optim import Schedule
+from core.seq2seq import EncoderDecoder, tie_embeddings
+from core.tokenization import Tokenizer, fingerprint
+from core.updates import UpdateGuard
+
+EncoderFactory = Callable[[int], Encoder]
+DecoderFactory = Callable[[int, int], Decoder]
+SAMPLES = 3  # the first sentences of a split, shown at each validation
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class Seq2SeqModule(LightningModule):
+    """Trains and runs an encoder-decoder; a task subclasses it once and adds its metrics.
+
+    Args:
+        source_size: the size of the encoder's input; the datamodule knows it.
+        tokenizers: by side; "target" must be there. The datamodule has them.
+        encoder: made with the source's size.
+        decoder: made with the target's vocabulary size and the encoder's width.
+        objective: what a training step minimises.
+        optimizer: made with the parameters that are trained.
+        schedule: of its learning rate.
+        generation: how `validate`, `test` and `predict` write; the validations during `fit` do it greedily.
+        tie_embeddings: the source's and the target's embeddings are one table (and the head with them, where the
+            decoder ties it).
+        skip_patience: how many updates in a row may be skipped for not being finite.
+    """
+
+    task = "seq2seq"
+    monitor, monitor_mode = "val/loss", "min"
+
+    def __init__(
+        self,
+        source_size: int,
+        tokenizers: dict[str, Tokenizer],
+        encoder: EncoderFactory,
+        decoder: DecoderFactory,
+        objective: Objective | None = None,
+        optimizer: OptimizerFactory = lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
+        schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
+        generation: GenerationOptions = GenerationOptions(),  # noqa: B008 (frozen)
+        tie_embeddings: bool = False,
+        skip_patience: int = 20,
+    ) -> None:
+        super().__init__()
+        self.source_size = source_size
+        self.tokenizers = tokenizers
+        self.target_tokenizer = tokenizers["target"]
+        self.specials = self.target_tokenizer.specials
+        self.model = build_model(source_size, len(self.target_tokenizer), encoder, decoder, tie_embeddings)
+        self.objective = CrossEntropy() if objective is None else objective
+        self.optimizer_factory = optimizer
+        self.schedule = schedule
+        self.generation = generation
+        self.guard = UpdateGuard(skip_patience)
+        self.config: dict[str, Any] = {}
+        self.members: list[EncoderDecoder] = []
+        self.metric: CorpusMetric | None = None
+        self.samples: list[tuple[str, str, str]] = []
+        self.target_tokens_seen = 0
+        self._scores = torch.zeros(2, dtype=torch.float64)
+
+    def make_metric(self, stage: str) -> CorpusMetric:
+        """The metric of a stage ("fit", "validate" or "test"): a task says which."""
+        raise NotImplementedError
+
+    # Training
+
+    def training_step(self, batch: Seq2SeqBatch, batch_idx: int) -> Tensor:
+        """Sums the objective over the batch's tokens; `configure_gradient_clipping` divides by the whole step's."""
+        loss: Loss = self.objective(self.model, batch, self.specials, self.global_step)
+        self.guard.add(loss.total, loss.tokens)
+        self.target_tokens_seen += int(loss.tokens)
+        self.log("train/loss", loss.total.detach() / loss.tokens, batch_size=len(batch), prog_bar=True)
+        self.log("train/nll", loss.nll / loss.tokens, batch_size=len(batch))
+        return loss.total
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Makes the step's gradient the mean over its tokens, clips it, or drops a step that isn't finite."""
+        if gradient_clip_algorithm not in (None, "norm"):
+            raise ConfigError(f"trainer.gradient_clip_algorithm must be norm, got {gradient_clip_algorithm}")
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        divided_by = world_size() * self.trainer.accumulate_grad_batches
+        if not self.guard.finish(parameters, gradient_clip_val, divided_by):
+            self.log("train/skipped_updates", float(self.guard.skipped))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Makes the optimizer of all parameters that are trained, and its schedule by update."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = self.optimizer_factory(trained)
+        scheduler = self.schedule.attach(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    # Scoring
+
+    def validation_step(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
+        """Scores a batch of the validation split."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
+        """Scores a batch of the test split."""
+        self._evaluate(batch)
+
+    def predict_step(self, batch: Seq2SeqBatch, batch_idx: int) -> list[list[tuple[str, Hypothesis]]]:
+        """Writes targets: for each source its n best texts with what they scored."""
+        return self.generate_texts(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins a metric anew."""
+        self._begin_scoring("fit" if self.trainer.training or self.trainer.sanity_checking else "validate")
+
+    def on_test_epoch_start(self) -> None:
+        """Begins a metric anew."""
+        self._begin_scoring("test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores of the whole split."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of the whole split."""
+        self._log_scores("test")
+
+    def _begin_scoring(self, stage: str) -> None:
+        self.metric = self.make_metric(stage)
+        self.samples = []
+        self._scores = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def _evaluate(self, batch: Seq2SeqBatch) -> None:
+        assert self.metric is not None
+        target = required_target(batch)
+        inputs = shift_right(target.values, self.specials.bos)
+        loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)
+        self._scores += torch.stack([loss.nll.double(), loss.tokens.double()])
+        options = self.generation
+        if self.trainer.training:  # many validations: the cheapest search tells enough
+            options = replace(options, beam_size=1, n_best=1, sample=False)
+        hypotheses = [texts[0][0] for texts in self.generate_texts(batch, options)]
+        self.metric.update(batch.ids, hypotheses, batch.references, batch.source_texts)
+        for number, source, references, text in zip(batch.ids, batch.source_texts, batch.references, hypotheses):
+            if number < SAMPLES:
+                self.samples.append((source, references[0], text))
+
+    def _log_scores(self, prefix: str) -> None:
+        assert self.metric is not None
+        nll, tokens = sum_over_ranks(self._scores).tolist()
+        loss = nll / max(tokens, 1)
+        scores = {"loss": loss, "perplexity": math.exp(min(loss, 100.0)), **self.metric.compute()}
+        for name, value in scores.items():
+            self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" == self.monitor)
+
+    # Generation
+
+    def generate_texts(
+        self, batch: Seq2SeqBatch, options: GenerationOptions | None = None
+    ) -> list[list[tuple[str, Hypothesis]]]:
+        """Writes the target of each source of a batch: B lists of n_best texts, best first."""
+        models = [self.model, *self.members]
+        found = generate(models, batch.source, options or self.generation, self.specials)
+        decode = self.target_tokenizer.decode
+        return [[(decode(list(each.tokens)), each) for each in hypotheses] for hypotheses in found]
+
+    # What Lightning asks
+
+    def transfer_batch_to_device(self, batch: Seq2SeqBatch, device: torch.device, dataloader_idx: int) -> Seq2SeqBatch:
+        """Moves our frozen batches, which Lightning can't."""
+        return batch.to(device, non_blocking=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the weights alone don't tell."""
+        tokenizers = {side: tokenizer.state() for side, tokenizer in self.tokenizers.items()}
+        checkpoint[KEY] = card(self.task, self.source_size, self.config, tokenizers)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights that were trained with another vocabulary."""
+        about = checkpoint.get(KEY)
+        if about is None:
+            raise CheckpointError(f"this is not a checkpoint of polyseq: it lacks the entry {KEY!r}")
+        for side, tokenizer in self.tokenizers.items():
+            theirs, ours = fingerprint(about["tokenizers"][side]), fingerprint(tokenizer.state())
+            if theirs != ours:
+                raise CheckpointError(
+                    f"the {side} vocabulary ({ours}, {len(tokenizer)} types) doesn't belong to the checkpoint, which "
+                    f"was trained with {theirs}: leave data.tokenizers out, the checkpoint carries its own"
+                )
+
+
+def build_model(
+    source_size: int, vocab_size: int, encoder: EncoderFactory, decoder: DecoderFactory, tie: bool
+) -> EncoderDecoder:
+    """Makes the model of the parts' factories, with one table of embeddings where that is asked for."""
+    encoder_part = encoder(source_size)
+    decoder_part = decoder(vocab_size, encoder_part.d_model)
+    if tie:
+        tie_embeddings(encoder_part, decoder_part)
+    return EncoderDecoder(encoder_part, decoder_part)

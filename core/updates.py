@@ -1,0 +1,84 @@
+"""From a batch's sums to one update: the loss counted by token over the whole step, and non-finite steps skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from core.distributed import sum_over_ranks
+from core.errors import PolyseqError
+
+
+class TrainingError(PolyseqError):
+    """Training can't go on; the message says what was seen and what to try."""
+
+
+class UpdateGuard:
+    """Turns gradients of summed losses into those of the mean over the step's tokens, or drops the step.
+
+    A step is one update: all batches that are accumulated for it, on all ranks. Its gradient is divided by the number
+    of its tokens, so that two ranks, or four accumulated batches, train as one process with one large batch would.
+
+    Args:
+        patience: how many skipped updates in a row stop the run.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.skipped = 0
+        self.skipped_in_a_row = 0
+        self._tokens: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def add(self, total: Tensor, tokens: Tensor) -> None:
+        """Notes the summed loss and the number of tokens of one batch of the step."""
+        self._losses.append(total.detach())
+        self._tokens.append(tokens)
+
+    def finish(self, parameters: Iterable[nn.Parameter], clip_norm: float | None, divided_by: float) -> bool:
+        """Rescales and clips the step's gradients in place, or drops them where the step is not finite.
+
+        The decision is the same on all ranks: gradients have been reduced, and losses are summed here.
+
+        Args:
+            parameters: those that are trained.
+            clip_norm: the largest norm of the whole gradient; None for no clipping.
+            divided_by: what the engine has divided the summed gradients by: ranks times accumulated batches.
+
+        Returns:
+            Whether the update is to be made.
+
+        Raises:
+            TrainingError: too many updates in a row were skipped.
+        """
+        trained = [parameter for parameter in parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        sums = torch.stack([torch.stack(self._tokens).sum().double(), torch.stack(self._losses).sum().double()])
+        tokens, loss = sum_over_ranks(sums).tolist()
+        self._tokens.clear()
+        self._losses.clear()
+        scale = divided_by / max(tokens, 1)
+        norm = float(nn.utils.get_total_norm(gradients)) * scale
+        if not (torch.isfinite(torch.tensor([loss, norm])).all()):
+            self._skip(trained, loss, norm)
+            return False
+        self.skipped_in_a_row = 0
+        if clip_norm is not None and norm > clip_norm:
+            scale *= clip_norm / norm
+        if gradients:
+            torch._foreach_mul_(gradients, scale)
+        return True
+
+    def _skip(self, trained: list[nn.Parameter], loss: float, norm: float) -> None:
+        for parameter in trained:
+            parameter.grad = None  # an optimizer leaves a parameter without gradient, and its moments, as they are
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= self.patience:
+            raise TrainingError(
+                f"{self.skipped_in_a_row} updates in a row were not finite (last: loss {loss}, gradient norm {norm}) "
+                "and were skipped; the weights are those before them. Lower model.optimizer.lr, set "
+                "trainer.gradient_clip_val, or train with trainer.precision=32-true"
+            )
