@@ -1,0 +1,186 @@
+"""The Transformer decoder, with key/value caches for writing one token after the other.
+
+Letters: B sources, K rows a source, N = B * K rows, S memory length, T target length, D model width, V vocabulary,
+L layers, H heads, E width of a head, C capacity of the caches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.decoders.base import Decoder, DecoderState
+from core.encoders.base import Memory
+from core.heads import VocabularyHead
+from core.layers.embedding import TokenEmbedding
+from core.layers.feed_forward import Activation
+from core.layers.positions import Positions
+from core.layers.transformer import DecoderLayer, LayerOptions, Norm
+from core.masks import causal_mask
+
+INITIAL_CAPACITY = 32
+
+
+@dataclass(frozen=True)
+class TransformerState(DecoderState):
+    """Keys and values of what was written and of what is read.
+
+    Attributes:
+        past: the rows' keys and values, (L, 2, N, H, C, E): L layers; written up to `position`.
+        spare: a second buffer of that shape or larger in N, or None: `reorder` copies from one to the other.
+        position: tokens read so far.
+        memory: the sources' keys and values, (L, 2, B, H, S, E).
+        memory_mask: True where a memory's state is its source's own, (B, 1, 1, S).
+    """
+
+    past: Tensor
+    spare: Tensor | None
+    position: int
+    memory: Tensor
+    memory_mask: Tensor
+
+    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> TransformerState:
+        """Copies the used part of the rows' caches; the memories only where sources were dropped."""
+        state = self if is_identity(rows, self.past.size(2)) else self._reorder_past(rows)
+        if sources is None or is_identity(sources, self.memory.size(2)):
+            return state
+        return replace(
+            state,
+            memory=self.memory.index_select(2, sources),
+            memory_mask=self.memory_mask.index_select(0, sources),
+        )
+
+    def _reorder_past(self, rows: Tensor) -> TransformerState:
+        layers, two, _, heads, capacity, size = self.past.shape
+        spare = self.spare
+        if spare is None or spare.size(2) < rows.numel() or spare.size(4) != capacity:
+            spare = self.past.new_empty(layers, two, rows.numel(), heads, capacity, size)
+        target = spare[:, :, : rows.numel()]
+        target[..., : self.position, :] = self.past[..., : self.position, :].index_select(2, rows)
+        return replace(self, past=target, spare=self.past)
+
+    def grown(self) -> TransformerState:
+        """Returns a state with room for one more position: twice the capacity where it is full."""
+        capacity = self.past.size(4)
+        if self.position < capacity:
+            return self
+        past = self.past.new_empty(*self.past.shape[:4], 2 * capacity, self.past.size(5))
+        past[..., :capacity, :] = self.past
+        return replace(self, past=past, spare=None)
+
+
+def is_identity(index: Tensor, size: int) -> bool:
+    """Tells whether an index (N,) keeps everything where it is."""
+    return index.numel() == size and torch.equal(index, torch.arange(size, device=index.device))
+
+
+class TransformerDecoder(Decoder):
+    """Writes tokens by attention to what it wrote and to a memory (Vaswani et al. 2017, section 3.1).
+
+    Args:
+        vocab_size: number of the target's types V.
+        memory_size: width of the memory's states; may differ from d_model.
+        d_model: width D.
+        num_layers: L.
+        num_heads: heads H of each attention; they share the width.
+        ffn_size: width between the two maps of the feed-forward part.
+        dropout: of each sublayer's output and of the embeddings.
+        attention_dropout: of the attention's weights.
+        activation_dropout: within the feed-forward part.
+        activation: within the feed-forward part.
+        norm: before each sublayer, with one more at the end ("pre"), or after each residual as in the paper ("post").
+        positions: how the order of the tokens is told.
+        max_positions: the longest target that learned positions allow.
+        scale_embedding: multiply the embeddings by sqrt(D).
+        tie: the head's weights are the target's embeddings (Press & Wolf 2017).
+
+    Raises:
+        ConfigError: num_heads doesn't divide d_model, an odd width with positions that need an even one.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        memory_size: int,
+        d_model: int = 256,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        ffn_size: int = 1024,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        activation: Activation = "relu",
+        norm: Norm = "pre",
+        positions: Positions = "sinusoidal",
+        max_positions: int = 1024,
+        scale_embedding: bool = True,
+        tie: bool = True,
+    ) -> None:
+        super().__init__()
+        self.d_model, self.memory_size = d_model, memory_size
+        options = LayerOptions(
+            d_model=d_model,
+            num_heads=num_heads,
+            ffn_size=ffn_size,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            activation_dropout=activation_dropout,
+            activation=activation,
+            norm=norm,
+            rotary=positions == "rotary",
+        )
+        self.embed = TokenEmbedding(
+            vocab_size, d_model, dropout, positions, max_positions, scale_embedding, "model.decoder"
+        )
+        self.layers = nn.ModuleList(DecoderLayer(options, memory_size) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
+        self.head = VocabularyHead(d_model, vocab_size, tied=self.embed.table if tie else None)
+
+    @property
+    def embedding(self) -> nn.Embedding:  # type: ignore[override]  # the base declares it writable; a module may own it
+        """The target's token embeddings (V, D)."""
+        return self.embed.table
+
+    def features(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Reads input tokens (B, T) at once: (B, T, D)."""
+        return self._read(tokens, memory, None)
+
+    def attention(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Where the decoder looks while it reads: tokens (B, T) to weights (B, L, T, S) by layer, heads averaged."""
+        looks: list[Tensor] = []
+        self._read(tokens, memory, looks)
+        return torch.stack([weights.mean(1) for weights in looks], dim=1)
+
+    def _read(self, tokens: Tensor, memory: Memory, looks: list[Tensor] | None) -> Tensor:
+        mask = causal_mask(tokens.size(1), tokens.device)
+        memory_mask = memory.mask[:, None, None]
+        x = self.embed(tokens)
+        for layer in self._layers():
+            x = layer(x, layer.cross_attention.project(memory.states), mask, memory_mask, looks)
+        features: Tensor = self.norm(x)
+        return features
+
+    def _layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+    def start(self, memory: Memory) -> TransformerState:
+        """Projects the memory once for all steps."""
+        projected = [torch.stack(layer.cross_attention.project(memory.states)) for layer in self._layers()]
+        keys = torch.stack(projected)  # (L, 2, B, H, S, E)
+        layers, two, batch, heads, _, size = keys.shape
+        past = keys.new_empty(layers, two, batch, heads, INITIAL_CAPACITY, size)
+        return TransformerState(past, None, 0, keys, memory.mask[:, None, None])
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, TransformerState]:
+        """Reads one token a row: tokens (N,) to logits (N, V)."""
+        assert isinstance(state, TransformerState)
+        state = state.grown()
+        sources = state.memory.size(2)
+        x = self.embed(tokens.unsqueeze(1), state.position).view(sources, -1, self.d_model)  # (B, K, D)
+        for index, layer in enumerate(self._layers()):
+            keys, values = state.memory[index]
+            x = layer.step(x, state.past[index], state.position, (keys, values), state.memory_mask)
+        logits: Tensor = self.head(self.norm(x).view(tokens.size(0), self.d_model))
+        return logits, replace(state, position=state.position + 1)
