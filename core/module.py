@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import Self
 
 from core.batch import Seq2SeqBatch, shift_right
-from core.checkpoint import KEY, card
+from core.checkpoint import KEY, card, read_checkpoint
 from core.decoders.base import Decoder
 from core.distributed import sum_over_ranks, world_size
 from core.encoders.base import Encoder
@@ -24,7 +26,7 @@ from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
 from core.optim import Schedule
 from core.seq2seq import EncoderDecoder, tie_embeddings
-from core.tokenization import Tokenizer, fingerprint
+from core.tokenization import TrainedTokenizer, load_tokenizer
 from core.updates import UpdateGuard
 
 EncoderFactory = Callable[[int], Encoder]
@@ -57,7 +59,7 @@ class Seq2SeqModule(LightningModule):
     def __init__(
         self,
         source_size: int,
-        tokenizers: dict[str, Tokenizer],
+        tokenizers: dict[str, TrainedTokenizer],
         encoder: EncoderFactory,
         decoder: DecoderFactory,
         objective: Objective | None = None,
@@ -84,6 +86,28 @@ class Seq2SeqModule(LightningModule):
         self.samples: list[tuple[str, str, str]] = []
         self.target_tokens_seen = 0
         self._scores = torch.zeros(2, dtype=torch.float64)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Makes the module of a checkpoint, ready to generate, without a command line or a datamodule.
+
+        Raises:
+            CheckpointError: see `core.checkpoint.read_checkpoint`.
+        """
+        from jsonargparse import ArgumentParser
+
+        checkpoint = read_checkpoint(path, cls.task)
+        about = checkpoint[KEY]
+        parser = ArgumentParser(exit_on_error=False)
+        skipped: set[str | int] = {"source_size", "tokenizers"}
+        parser.add_class_arguments(cls, "model", fail_untyped=False, sub_configs=True, skip=skipped, instantiate=False)
+        config = parser.parse_object({"model": about["config"]["model"]})
+        options = parser.instantiate_classes(config).model.as_dict()
+        tokenizers = {side: load_tokenizer(state) for side, state in about["tokenizers"].items()}
+        module = cls(source_size=about["source_size"], tokenizers=tokenizers, **options)
+        module.config = about["config"]
+        module.load_state_dict(checkpoint["state_dict"])
+        return module.eval()
 
     def make_metric(self, stage: str) -> CorpusMetric:
         """The metric of a stage ("fit", "validate" or "test"): a task says which."""
@@ -167,7 +191,8 @@ class Seq2SeqModule(LightningModule):
             options = replace(options, beam_size=1, n_best=1, sample=False)
         hypotheses = [texts[0][0] for texts in self.generate_texts(batch, options)]
         self.metric.update(batch.ids, hypotheses, batch.references, batch.source_texts)
-        for number, source, references, text in zip(batch.ids, batch.source_texts, batch.references, hypotheses):
+        shown = zip(batch.ids, batch.source_texts, batch.references, hypotheses, strict=True)
+        for number, source, references, text in shown:
             if number < SAMPLES:
                 self.samples.append((source, references[0], text))
 
@@ -190,6 +215,16 @@ class Seq2SeqModule(LightningModule):
         decode = self.target_tokenizer.decode
         return [[(decode(list(each.tokens)), each) for each in hypotheses] for hypotheses in found]
 
+    def add_member(self, member: Seq2SeqModule, name: str) -> None:
+        """Lets another model's probabilities count as much as this one's.
+
+        Raises:
+            CheckpointError: it writes another vocabulary.
+        """
+        if member.target_tokenizer.state() != self.target_tokenizer.state():
+            raise CheckpointError(f"ensemble: {name} has another target vocabulary than the first checkpoint")
+        self.members.append(member.model.eval().to(self.device))
+
     # What Lightning asks
 
     def transfer_batch_to_device(self, batch: Seq2SeqBatch, device: torch.device, dataloader_idx: int) -> Seq2SeqBatch:
@@ -203,15 +238,13 @@ class Seq2SeqModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that were trained with another vocabulary."""
-        about = checkpoint.get(KEY)
-        if about is None:
-            raise CheckpointError(f"this is not a checkpoint of polyseq: it lacks the entry {KEY!r}")
         for side, tokenizer in self.tokenizers.items():
-            theirs, ours = fingerprint(about["tokenizers"][side]), fingerprint(tokenizer.state())
-            if theirs != ours:
+            theirs = load_tokenizer(checkpoint[KEY]["tokenizers"][side])
+            if theirs.state() != tokenizer.state():
                 raise CheckpointError(
-                    f"the {side} vocabulary ({ours}, {len(tokenizer)} types) doesn't belong to the checkpoint, which "
-                    f"was trained with {theirs}: leave data.tokenizers out, the checkpoint carries its own"
+                    f"the {side} vocabulary ({tokenizer.fingerprint}, {len(tokenizer)} types) doesn't belong to the "
+                    f"checkpoint, which was trained with {theirs.fingerprint} ({len(theirs)} types): leave "
+                    "data.tokenizers out, the checkpoint carries its own"
                 )
 
 

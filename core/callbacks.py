@@ -1,0 +1,156 @@
+"""What happens beside training: checkpoints, averaged weights, early stopping, progress, samples, the summary."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from core.module import Seq2SeqModule
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a training run keeps and tells.
+
+    Attributes:
+        ema_decay: decay of the exponential moving average of the weights, which then is what validates, what is saved
+            as the model and what `test` uses; 0 for none.
+        ema_start: updates before the average begins.
+        patience: validations without a better score until training stops; None to go on.
+        save_every: updates between two writes of last.ckpt, from which a killed run resumes.
+        keep: how many checkpoints of past validations stay, as step=N.ckpt, for `python -m core.checkpoint average`.
+    """
+
+    ema_decay: float = 0.0
+    ema_start: int = 0
+    patience: int | None = None
+    save_every: int = 500
+    keep: int = 0
+
+
+def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path) -> list[Callback]:
+    """Makes the callbacks of a training run that writes into a folder."""
+    best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
+    callbacks: list[Callback] = []
+    if options.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=options.ema_decay, update_starting_at_step=options.ema_start))
+    callbacks += [
+        LearningRateMonitor("step"),
+        ModelCheckpoint(folder, "best", **best, enable_version_counter=False),
+        ModelCheckpoint(
+            folder,
+            "last",
+            every_n_train_steps=options.save_every,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+        FinalCheckpoint(folder / "last.ckpt"),
+        Reporter(),
+    ]
+    if options.keep:
+        callbacks.append(ModelCheckpoint(folder, "{step}", monitor="step", mode="max", save_top_k=options.keep))
+    if options.patience is not None:
+        callbacks.append(EarlyStopping(**best, patience=options.patience))
+    return callbacks
+
+
+class FinalCheckpoint(Callback):
+    """Writes last.ckpt once more when training ends, wherever between two regular writes that is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves all that is needed to go on."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path)
+
+
+class Reporter(Callback):
+    """Tells a person what goes on: a line at each logged step, samples at each validation, a table at the end."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        self.started = time.monotonic()
+        self.noted = (self.started, 0)
+        self.validating = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self.started = time.monotonic()
+        self.noted = (self.started, _module(pl_module).target_tokens_seen)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Prints and logs the speed since the last line."""
+        module = _module(pl_module)
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        now = time.monotonic()
+        then, tokens = self.noted
+        speed = (module.target_tokens_seen - tokens) * trainer.world_size / max(now - then, 1e-9)
+        self.noted = (now, module.target_tokens_seen)
+        module.log("train/tokens_per_second", speed)
+        if trainer.is_global_zero:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = trainer.callback_metrics
+            loss = f"loss {float(metrics['train/loss']):.3f}  " if "train/loss" in metrics else ""
+            clock = f"{(now - self.started) / 60:.1f} min"
+            self.console.print(
+                f"epoch {trainer.current_epoch}  step {step}  {loss}lr {rate:.2e}  {speed:,.0f} tokens/s  {clock}"
+            )
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the clock of the speed."""
+        self.validating = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the scores and some of what was written."""
+        module = _module(pl_module)
+        then, tokens = self.noted
+        self.noted = (then + time.monotonic() - self.validating, tokens)
+        if not (trainer.training and trainer.is_global_zero):
+            return
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self.console.print(f"step {trainer.global_step}  " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+        lines = [f"  {s}\n    reference  {r}\n    model      {h}" for s, r, h in module.samples]
+        self.console.print("\n".join(lines), markup=False)
+        text = "\n\n".join(f"{s}  \n*{r}*  \n**{h}**" for s, r, h in module.samples)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("val/samples", text, trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sums the run up."""
+        if not trainer.is_global_zero:
+            return
+        module = _module(pl_module)
+        seconds = time.monotonic() - self.started
+        table = Table(title=f"{module.task}: trained", show_header=False)
+        table.add_row("updates", f"{trainer.global_step:,} in {trainer.current_epoch} epochs")
+        table.add_row("parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
+        table.add_row("time", f"{seconds / 60:.1f} min")
+        table.add_row("target tokens", f"{module.target_tokens_seen:,} a rank")
+        table.add_row("skipped updates", f"{module.guard.skipped} (not finite)")
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == module.monitor:
+                best = callback.best_model_score
+                table.add_row(f"best {module.monitor}", "-" if best is None else f"{float(best):.3f}")
+                table.add_row("checkpoint", callback.best_model_path or "-")
+        self.console.print(table)
+
+
+def _module(module: LightningModule) -> Seq2SeqModule:
+    assert isinstance(module, Seq2SeqModule)
+    return module

@@ -1,0 +1,101 @@
+"""The command line of a task: `python -m tasks.<task> fit|validate|test|predict`, and the task's own commands.
+
+Nothing heavy is imported here: a help page or a misspelt command answers at once, what trains comes in afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ConfigError, PolyseqError
+
+if TYPE_CHECKING:
+    from core.data.datamodule import Seq2SeqDataModule
+    from core.module import Seq2SeqModule
+
+    Classes = Callable[[], tuple[type[Seq2SeqModule], type[Seq2SeqDataModule]]]
+
+VERBS = {
+    "fit": "train; writes runs/<task>/<name>/{best,last}.ckpt",
+    "validate": "score a checkpoint on the validation split (--ckpt_path)",
+    "test": "score a checkpoint on the test split (--ckpt_path)",
+    "predict": "write targets for a file, a directory or standard input (--ckpt_path, --input)",
+}
+
+Command = Callable[[Sequence[str]], None]
+
+
+def main(task: str, classes: Classes, commands: Mapping[str, tuple[str, Command]] | None = None) -> None:
+    """Runs a task's command line and exits: 0 when all went well, 1 after an error, 2 after a wrong option.
+
+    Args:
+        task: its name, as in `tasks.<task>` and `configs/<task>`.
+        classes: imports the task's module and datamodule.
+        commands: what this task can do beside the four verbs: a line of help and a function of the arguments.
+    """
+    arguments = sys.argv[1:]
+    extra = dict(commands or {})
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(task, extra))
+        return
+    verb, rest = arguments[0], arguments[1:]
+    try:
+        if verb in extra:
+            extra[verb][1](rest)
+        elif verb in VERBS:
+            check_files(rest)
+            from core.runner import run
+
+            run(task, verb, rest, classes)
+        else:
+            raise ConfigError(f"unknown command {verb!r}{did_you_mean(verb, [*VERBS, *extra])}")
+    except PolyseqError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def usage(task: str, commands: Mapping[str, tuple[str, Command]]) -> str:
+    """The help page of a task."""
+    lines = {**VERBS, **{name: text for name, (text, _) in commands.items()}}
+    listed = "\n".join(f"  {name:10} {text}" for name, text in lines.items())
+    return (
+        f"usage: python -m tasks.{task} COMMAND [--config FILE] [--ckpt_path FILE] [--OPTION VALUE ...]\n\n{listed}\n\n"
+        f"All options of a command: python -m tasks.{task} fit --help\n"
+        f"Without --config the recipe is configs/{task}/default.yaml; the others in configs/{task}/ say what differs."
+    )
+
+
+def option_values(arguments: Sequence[str], name: str) -> list[str]:
+    """The values of an option on a command line, `--name value` and `--name=value`, in order."""
+    values = [later for option, later in pairwise(arguments) if option == name]
+    return values + [option.partition("=")[2] for option in arguments if option.startswith(name + "=")]
+
+
+def check_files(arguments: Sequence[str]) -> None:
+    """Refuses a config or checkpoint that isn't there before anything heavy is imported.
+
+    Raises:
+        ConfigError: names the option and the file.
+    """
+    for name in ("--config", "--ckpt_path"):
+        for value in option_values(arguments, name):
+            if not Path(value).is_file():
+                what = "a .yaml" if name == "--config" else "a .ckpt that `fit` wrote (runs/<task>/<name>/best.ckpt)"
+                folder = Path(value).parent
+                names = [str(folder / path.name) for path in folder.iterdir()] if folder.is_dir() else []
+                hint = did_you_mean(value, names) or f"; give the path of {what}"
+                raise ConfigError(f"{name}: there is no file {value}{hint}")
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint at the nearest known word, or nothing."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,280 @@
+"""From a command line to a run: one parser for all verbs, then Lightning's trainer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from core.callbacks import FitOptions, fit_callbacks
+from core.checkpoint import KEY, read_checkpoint
+from core.cli import did_you_mean, option_values
+from core.data.datamodule import Seq2SeqDataModule
+from core.errors import CheckpointError, ConfigError
+from core.module import Seq2SeqModule
+from core.predict import PredictOptions, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.cli import Classes
+
+
+class Parser(ArgumentParser):
+    """Prints what is wrong with an option and which one may have been meant, without a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raises ConfigError."""
+        text = " ".join(str(message).split())
+        words = [word.strip("'\"`:,.") for word in text.replace("=", " ").split()]
+        known = [option for action in self._actions for option in action.option_strings]
+        hint = next((found for word in words if word.startswith("--") and (found := did_you_mean(word, known))), "")
+        raise ConfigError(text + hint) from None
+
+
+def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parser:
+    """Makes the parser of all options, which are the same for all verbs."""
+    module_class, data_class = classes()
+    parser = Parser(
+        prog=f"python -m tasks.{task}", default_config_files=[str(path) for path in defaults], add_help=True
+    )
+    parser.add_argument("--config", action="config", help="a YAML of what differs from the defaults")
+    parser.add_argument("--seed_everything", type=int, default=1, help="seed of weights, batches and dropout")
+    parser.add_argument("--ckpt_path", type=str, help="a checkpoint to test, to predict with, or to go on from")
+    parser.add_argument("--run", type=str, help="name of the run's folder, runs/<task>/<name>; default: the config's")
+    parser.add_argument("--ensemble", type=list[str], default=[], help="checkpoints that vote beside --ckpt_path")
+    parser.add_class_arguments(FitOptions, "fit")
+    parser.add_class_arguments(PredictOptions, None)
+    parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(data_class, "data", fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(module_class, "model", fail_untyped=False, sub_configs=True)
+    parser.link_arguments("data.source_size", "model.source_size", apply_on="instantiate")
+    parser.link_arguments("data.by_side", "model.tokenizers", apply_on="instantiate")
+    return parser
+
+
+def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> None:
+    """Does what a verb says with the options of a command line.
+
+    Raises:
+        ConfigError: an option is unknown or doesn't fit.
+        CheckpointError: `validate`, `test` and `predict` need a checkpoint, and it must be one of this task.
+    """
+    checkpoint = _checkpoint(task, verb, arguments)
+    with _defaults(task, verb, checkpoint) as files:
+        parser = build_parser(task, classes, files)
+        config = parser.parse_args(list(arguments))
+    seed_everything(config.seed_everything, workers=True)
+    _choose_precision(config, verb)
+    _check_distribution(config)
+    if checkpoint is not None and config.data.tokenizers is None:
+        config.data.tokenizers = config.ckpt_path
+    init = parser.instantiate_classes(config)
+    module: Seq2SeqModule = init.model
+    module.config = _plain_config(parser, config)
+    RUNS[verb](Run(task, config, init, module, init.data))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a verb.
+
+    Attributes:
+        task: its name.
+        config: all options, as parsed.
+        init: the same with the parts made, the trainer's callbacks and loggers among them.
+        module: the task's module.
+        data: the task's datamodule.
+    """
+
+    task: str
+    config: Namespace
+    init: Namespace
+    module: Seq2SeqModule
+    data: Seq2SeqDataModule
+
+    def trainer(self, folder: Path | None, callbacks: Sequence[Callback] = ()) -> Trainer:
+        """Makes Lightning's trainer; logs go to a folder, or nowhere."""
+        options = self.init.trainer.as_dict()
+        given = options["callbacks"] or []
+        options["callbacks"] = [*callbacks, *(given if isinstance(given, list) else [given])]
+        if options["logger"] is None and folder is not None and not options["fast_dev_run"]:
+            options["logger"] = [TensorBoardLogger(folder, name="", version=""), CSVLogger(folder, "", "")]
+        elif folder is None:
+            options["logger"] = False
+        if options["default_root_dir"] is None:
+            options["default_root_dir"] = folder
+        return Trainer(**options)
+
+
+def fit(run: Run) -> None:
+    """Trains, from the start or from a checkpoint."""
+    folder = _run_folder(run)
+    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder))
+    if trainer.is_global_zero and not run.config.trainer.fast_dev_run:
+        folder.mkdir(parents=True, exist_ok=True)
+        _keep_old(folder / "metrics.csv")  # CSVLogger would delete it
+        _keep_old(folder / "config.yaml")
+        (folder / "config.yaml").write_text(yaml.safe_dump(run.module.config, sort_keys=False))
+        print(f"run directory: {folder}")
+    trainer.fit(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True)
+
+
+def score(run: Run, verb: Literal["validate", "test"]) -> None:
+    """Scores a checkpoint on a split; leaves the scores and all that was written beside it."""
+    _add_members(run)
+    trainer = run.trainer(None)
+    started = time.monotonic()
+    with _one_line_for_other_weights():
+        getattr(trainer, verb)(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True, verbose=False)
+    if not trainer.is_global_zero:
+        return
+    metric = run.module.metric
+    assert metric is not None
+    signatures = metric.signatures()
+    table = Table("score", "value", "signature", title=f"{run.task}: {verb}")
+    scores = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()}
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.4f}", signatures.get(name, ""))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    checkpoint = Path(run.config.ckpt_path)
+    report = {
+        "scores": scores,
+        "signatures": signatures,
+        "examples": len(metric.examples),
+        "seconds": round(time.monotonic() - started, 1),
+        "checkpoint": str(checkpoint),
+        "ensemble": run.config.ensemble,
+        "generation": asdict(run.module.generation),
+    }
+    stem = checkpoint.with_suffix(f".{verb}")
+    stem.with_suffix(f".{verb}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in metric.examples)
+    stem.with_suffix(f".{verb}.jsonl").write_text("".join(lines), encoding="utf-8")
+    print(f"scores: {checkpoint.with_suffix(f'.{verb}.json')}; what was written: the .jsonl beside it")
+
+
+def _predict(run: Run) -> None:
+    """Writes targets for what the user gives."""
+    _add_members(run)
+    with _one_line_for_other_weights():
+        checkpoint = read_checkpoint(run.config.ckpt_path)
+        run.module.on_load_checkpoint(checkpoint)
+        run.module.load_state_dict(checkpoint["state_dict"])
+    predict(run.module, run.data, run.init)
+
+
+def _checkpoint(task: str, verb: str, arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Reads the checkpoint of a command line; demands one where random weights would be scored otherwise."""
+    given = option_values(arguments, "--ckpt_path")
+    if given:
+        return read_checkpoint(given[-1], task)
+    if verb != "fit":
+        raise CheckpointError(f"{verb} needs --ckpt_path FILE, a checkpoint that `fit` wrote: runs/{task}/…/best.ckpt")
+    return None
+
+
+@contextmanager
+def _defaults(task: str, verb: str, checkpoint: dict[str, Any] | None) -> Iterator[list[Path]]:
+    """The files that options come from when the command line is silent: the task's, then the checkpoint's.
+
+    As defaults they give way to the command line, where Lightning's own CLI puts the checkpoint above it.
+    """
+    folder = next((path for path in (Path("configs"), HERE / "configs") if (path / task).is_dir()), None)
+    files = [] if folder is None else [folder / task / "default.yaml"]
+    if checkpoint is None:
+        yield files
+        return
+    config = checkpoint[KEY]["config"]
+    wanted = set(config) if verb == "fit" else {"model", "data"}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump({key: config[key] for key in wanted if key in config}, file)
+        file.flush()
+        yield [*files, Path(file.name)]
+
+
+def _plain_config(parser: Parser, config: Namespace) -> dict[str, Any]:
+    """All options of a training run as plain data, for the checkpoint and for config.yaml."""
+    text = parser.dump(config, skip_link_targets=True, skip_none=True)
+    plain: dict[str, Any] = yaml.safe_load(text)
+    return {key: plain[key] for key in ("seed_everything", "fit", "trainer", "data", "model") if key in plain}
+
+
+def _choose_precision(config: Namespace, verb: str) -> None:
+    """Trains in bf16 where the processor is fast at it; scores and writes in fp32 unless told otherwise."""
+    if config.trainer.precision is None:
+        cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+        fast = torch.cpu._is_avx512_bf16_supported() if cpu else torch.cuda.is_bf16_supported()
+        config.trainer.precision = "bf16-mixed" if verb == "fit" and fast else "32-true"
+
+
+def _check_distribution(config: Namespace) -> None:
+    """Our sampler shares batches out over ranks; Lightning's would break it."""
+    if config.trainer.use_distributed_sampler is not False:
+        raise ConfigError("trainer.use_distributed_sampler must be false: the datamodule shares out the batches itself")
+
+
+def _run_folder(run: Run) -> Path:
+    """Where a run writes: the folder of the checkpoint that it goes on from, or a new one named by its config."""
+    root = Path(run.config.trainer.default_root_dir or "runs") / run.task
+    if run.config.run:
+        return root / str(run.config.run)
+    if run.config.ckpt_path:
+        return Path(run.config.ckpt_path).parent
+    configs = option_values(sys.argv[1:], "--config")
+    name = Path(configs[-1]).stem if configs else "default"
+    candidates = (root / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    # Every rank comes to the same answer: no checkpoint is written before all of them have started.
+    return next(folder for folder in candidates if not any(folder.glob("*.ckpt")))
+
+
+def _keep_old(path: Path) -> None:
+    if path.exists():
+        number = next(n for n in count(1) if not path.with_stem(f"{path.stem}-{n}").exists())
+        path.rename(path.with_stem(f"{path.stem}-{number}"))
+
+
+def _add_members(run: Run) -> None:
+    """Loads the further checkpoints of an ensemble."""
+    for path in run.config.ensemble:
+        member = type(run.module).load(path)
+        run.module.add_member(member, path)
+
+
+@contextmanager
+def _one_line_for_other_weights() -> Iterator[None]:
+    """Weights that don't fit the model are the user's mix-up of options, not a bug."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise CheckpointError(
+            "the checkpoint's weights don't fit the model that the options describe; leave model options out: the "
+            f"checkpoint carries its own ({' '.join(str(error).split())[:300]})"
+        ) from error
+
+
+HERE = Path(__file__).parent.parent
+RUNS: dict[str, Callable[[Run], None]] = {
+    "fit": fit,
+    "validate": partial(score, verb="validate"),
+    "test": partial(score, verb="test"),
+    "predict": _predict,
+}

@@ -1,0 +1,18 @@
+"""The datamodule of translation: pairs of sentences in two languages."""
+
+from __future__ import annotations
+
+from core.data.datamodule import Seq2SeqDataModule
+from core.data.text import AlignedText
+from tasks.mt.builtin import BuiltInCorpus
+
+
+class MtData(Seq2SeqDataModule):
+    """Pairs of sentences. All of its options are those of text in general."""
+
+    @property
+    def target_language(self) -> str | None:
+        """The target's language code, where the corpus tells it: Moses tokenises by language."""
+        if isinstance(self.corpus, AlignedText):
+            return self.corpus.target
+        return "de" if isinstance(self.corpus, BuiltInCorpus) else None
