@@ -1,4 +1,4 @@
-"""Tokenizers turn text into ids and back."""
+"""What the rest of the core knows of a tokenizer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""From text pairs to token ids, kept in two flat arrays and counted on the way.
+
+Letters: N examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from core.data.collate import TextExample
+from core.data.corpus import TextPair
+from core.data.report import SplitReport
+from core.errors import ConfigError
+from core.tokenization import TrainedTokenizer
+
+Overlong = Literal["truncate", "drop"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long an example may be, and what ends its source.
+
+    Attributes:
+        source: the most source tokens, without the end token.
+        target: the most target tokens, without the end token.
+        overlong: what happens to longer training pairs; in validation and test they are always truncated.
+        append_eos: end the source with the end token. An empty source is the end token alone in any case.
+    """
+
+    source: int = 256
+    target: int = 256
+    overlong: Overlong = "drop"
+    append_eos: bool = True
+
+    def __post_init__(self) -> None:
+        for side in ("source", "target"):
+            if getattr(self, side) < 1:
+                raise ConfigError(f"data.max_{side}_length must be at least 1, got {getattr(self, side)}")
+
+
+class TokenTable:
+    """Rows of token ids in one flat array: little memory, and shared by worker processes.
+
+    Args:
+        rows: token ids of N texts.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))  # (N,)
+        self.ends = self.lengths.cumsum()
+        total = int(self.lengths.sum())
+        self.values = np.fromiter((index for row in rows for index in row), dtype=np.int32, count=total)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> NDArray[np.int32]:
+        return self.values[self.ends[row] - self.lengths[row] : self.ends[row]]
+
+    def tensor(self, row: int) -> Tensor:
+        """One row as (length,) int64."""
+        return torch.from_numpy(self[row].astype(np.int64))
+
+
+class TextDataset(Dataset[TextExample]):
+    """Pairs and their token ids.
+
+    Attributes:
+        pairs: N of them.
+        sources: their source ids.
+        targets: their target ids, with the end token; None at prediction.
+    """
+
+    def __init__(self, pairs: Sequence[TextPair], sources: TokenTable, targets: TokenTable | None) -> None:
+        self.pairs, self.sources, self.targets = pairs, sources, targets
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> TextExample:
+        pair = self.pairs[index]
+        target = None if self.targets is None else self.targets.tensor(index)
+        return TextExample(pair.id, self.sources.tensor(index), target, pair.source, pair.targets)
+
+
+def spread_references(pairs: Sequence[TextPair]) -> list[TextPair]:
+    """Makes one training pair of each source and each of its targets, numbered anew."""
+    spread = [(pair.source, target) for pair in pairs for target in pair.targets]
+    return [TextPair(index, source, (target,)) for index, (source, target) in enumerate(spread)]
+
+
+def close_source(ids: Sequence[int], limits: Limits, eos: int) -> list[int]:
+    """Cuts a source to its limit and ends it."""
+    kept = list(ids[: limits.source])
+    return [*kept, eos] if limits.append_eos or not kept else kept
+
+
+def encode_pairs(
+    pairs: Sequence[TextPair],
+    source_tokenizer: TrainedTokenizer,
+    target_tokenizer: TrainedTokenizer,
+    limits: Limits,
+    training: bool,
+) -> tuple[TextDataset, SplitReport]:
+    """Cuts pairs into tokens.
+
+    In training, pairs with an empty side are left out, and over-long ones are left out or truncated; in evaluation
+    nothing is left out, and over-long sides are truncated. All of it is counted.
+
+    Args:
+        pairs: what was read; in training one target each (`spread_references`).
+        source_tokenizer: of the source.
+        target_tokenizer: of the target.
+        limits: lengths, and what happens beyond them.
+        training: see above.
+
+    Returns:
+        the examples, and what was counted.
+    """
+    sources = source_tokenizer.encode_batch([pair.source for pair in pairs])
+    targets = target_tokenizer.encode_batch([pair.targets[0] for pair in pairs])
+    empty = np.array([not source or not target for source, target in zip(sources, targets, strict=True)], dtype=bool)
+    overlong_source = np.array([len(ids) > limits.source for ids in sources], dtype=bool)
+    overlong_target = np.array([len(ids) > limits.target for ids in targets], dtype=bool)
+    dropped = np.zeros(len(pairs), dtype=bool)
+    if training:
+        dropped = empty | ((overlong_source | overlong_target) & (limits.overlong == "drop"))
+    kept = np.flatnonzero(~dropped).tolist()
+    source_eos, target_eos = source_tokenizer.specials.eos, target_tokenizer.specials.eos
+    source_table = TokenTable([close_source(sources[row], limits, source_eos) for row in kept])
+    target_table = TokenTable([[*targets[row][: limits.target], target_eos] for row in kept])
+    report = SplitReport(
+        pairs=len(pairs),
+        empty_sources=sum(not ids for ids in sources),
+        empty_targets=sum(not ids for ids in targets),
+        overlong_sources=int(overlong_source.sum()),
+        overlong_targets=int(overlong_target.sum()),
+        dropped=int(dropped.sum()),
+        source_tokens=int(source_table.lengths.sum()),
+        target_tokens=int(target_table.lengths.sum()),
+    )
+    return TextDataset([pairs[row] for row in kept], source_table, target_table), report

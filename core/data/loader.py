@@ -1,0 +1,107 @@
+"""Loaders: one for training that goes on where a stopped run was, and one for lines of text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from core.batch import Seq2SeqBatch
+from core.data.collate import TextExample, collate
+from core.data.corpus import TextPair
+from core.data.encode import Limits, TextDataset, TokenTable, close_source
+from core.data.sampler import BucketBatchSampler
+from core.errors import CheckpointError
+from core.tokenization import TrainedTokenizer
+
+_log = logging.getLogger(__name__)
+
+
+class ResumableLoader(DataLoader[TextExample]):
+    """Yields the epoch's batches from the position of the run on.
+
+    Nothing happens before the first batch is asked for: only then has Lightning told the sampler its epoch
+    (`set_epoch`) and restored its own progress from a checkpoint. So `position` is asked at that moment, and no
+    state of a loader can be lost or be out of step with the run's.
+
+    Args:
+        dataset: the examples.
+        sampler: their batches.
+        position: the number of batches of this epoch that were seen already.
+        pad: the id of padding.
+        num_workers: worker processes; 0 makes the batches in this one.
+        pin_memory: give batches in page-locked memory.
+    """
+
+    batch_sampler: BucketBatchSampler
+
+    def __init__(
+        self,
+        dataset: TextDataset,
+        sampler: BucketBatchSampler,
+        position: Callable[[], int],
+        pad: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=partial(collate, pad=pad),
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+        )
+        self.position = position
+
+    def __iter__(self) -> Iterator[Seq2SeqBatch]:  # type: ignore[override]
+        self.batch_sampler.start_at(self.position())
+        yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What identifies the plan; the position in it is the run's own."""
+        return {"plan": self.batch_sampler.fingerprint}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Refuses to go on in the middle of an epoch whose batches are others than before.
+
+        Raises:
+            CheckpointError: the data, the batch size, the seed or the number of ranks has changed.
+        """
+        if state["plan"] != self.batch_sampler.fingerprint:
+            raise CheckpointError(
+                "the checkpoint was written in the middle of an epoch, and its batches can't be found again: the "
+                "training data, data.batch_tokens, data.seed or the number of ranks has changed; change it back"
+            )
+
+
+def text_loader(
+    lines: Sequence[str],
+    tokenizer: TrainedTokenizer,
+    batch_tokens: int,
+    limits: Limits,
+) -> DataLoader[TextExample]:
+    """Batches raw lines for prediction, the longest first; a batch's `ids` are the lines' numbers from 0.
+
+    Lines without a token are in no batch: their result is the empty text. Over-long lines are truncated, with one
+    warning that counts them.
+
+    Args:
+        lines: the sources.
+        tokenizer: of the source.
+        batch_tokens: the most source tokens of a batch, padding included.
+        limits: the longest source.
+    """
+    rows = tokenizer.encode_batch(lines)
+    overlong = sum(len(row) > limits.source for row in rows)
+    if overlong:
+        _log.warning(
+            "%d of %d lines are truncated to %d tokens (data.max_source_length)", overlong, len(rows), limits.source
+        )
+    kept = [index for index, row in enumerate(rows) if row]
+    sources = TokenTable([close_source(rows[index], limits, tokenizer.specials.eos) for index in kept])
+    dataset = TextDataset([TextPair(index, lines[index], ()) for index in kept], sources, None)
+    sampler = BucketBatchSampler(sources.lengths, sources.lengths, batch_tokens, shuffle=False)
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=partial(collate, pad=tokenizer.specials.pad))

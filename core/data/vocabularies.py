@@ -1,0 +1,125 @@
+"""The two tokenizers of a run: from a checkpoint, from a directory, from the cache, or trained."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from core.data.corpus import TextPair
+from core.errors import CheckpointError
+from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
+from core.tokenization.store import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """The tokenizers of both sides, the same object where they share one vocabulary."""
+
+    source: TrainedTokenizer
+    target: TrainedTokenizer
+
+    def state(self) -> dict[str, dict[str, str]]:
+        """Plain data for a checkpoint, `{"source": ..., "target": ...}`; a joint vocabulary is stored once."""
+        source = self.source.state()
+        return {"source": source, "target": source if self.source is self.target else self.target.state()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, dict[str, str]]) -> Vocabularies:
+        """Builds them from `state`."""
+        source = load_tokenizer(state["source"])
+        return cls(source, source if state["source"] == state["target"] else load_tokenizer(state["target"]))
+
+    def save(self, folder: Path) -> None:
+        """Writes joint.json, or source.json and target.json."""
+        if self.source is self.target:
+            save_tokenizer(self.source, folder / "joint.json")
+        else:
+            save_tokenizer(self.source, folder / "source.json")
+            save_tokenizer(self.target, folder / "target.json")
+
+
+def read_vocabularies(path: Path) -> Vocabularies:
+    """Reads them from a directory with joint.json or source.json and target.json, or from one of our checkpoints.
+
+    Raises:
+        CheckpointError: the path is missing, or isn't any of these.
+    """
+    if path.is_file():
+        return _from_checkpoint(path) if path.suffix != ".json" else _joint(path)
+    if not path.is_dir():
+        raise CheckpointError(f"data.tokenizers: there is no {path}")
+    if (path / "joint.json").exists():
+        return _joint(path / "joint.json")
+    return Vocabularies(read_tokenizer(path / "source.json"), read_tokenizer(path / "target.json"))
+
+
+def _joint(path: Path) -> Vocabularies:
+    tokenizer = read_tokenizer(path)
+    return Vocabularies(tokenizer, tokenizer)
+
+
+def _from_checkpoint(path: Path) -> Vocabularies:
+    import torch
+
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = checkpoint["polyseq"]["tokenizers"]
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, BadZipFile, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of polyseq, or truncated: {error!r}"[:300]) from error
+    return Vocabularies.from_state(state)
+
+
+def default_cache() -> Path:
+    """$POLYSEQ_CACHE, or ~/.cache/polyseq."""
+    return Path(os.environ.get("POLYSEQ_CACHE") or Path.home() / ".cache" / "polyseq")
+
+
+def cached_vocabularies(pairs: Sequence[TextPair], options: TokenizerOptions, cache: Path) -> Vocabularies:
+    """Takes the tokenizers of these texts and options from the cache, or trains them into it.
+
+    Processes that want the same ones at the same time wait for the first, which trains.
+
+    Args:
+        pairs: the training data.
+        options: how to train.
+        cache: a directory, made if needed.
+    """
+    folder = cache / "tokenizers" / _key(pairs, options)
+    with _locked(folder):
+        if not any((folder / name).exists() for name in ("joint.json", "target.json")):
+            _train(pairs, options).save(folder)
+        return read_vocabularies(folder)
+
+
+def _train(pairs: Sequence[TextPair], options: TokenizerOptions) -> Vocabularies:
+    sources = [pair.source for pair in pairs]
+    targets = [target for pair in pairs for target in pair.targets]
+    if options.joint:
+        tokenizer = train_tokenizer([*sources, *targets], options)
+        return Vocabularies(tokenizer, tokenizer)
+    return Vocabularies(train_tokenizer(sources, options), train_tokenizer(targets, options))
+
+
+def _key(pairs: Sequence[TextPair], options: TokenizerOptions) -> str:
+    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
+    for pair in pairs:
+        digest.update("\n".join((pair.source, *pair.targets, "")).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:20]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a lock that the system lets go of when the process dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

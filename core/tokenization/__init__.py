@@ -1,0 +1,30 @@
+"""Tokenizers turn text into ids and back."""
+
+from core.tokenization.base import Specials, Tokenizer
+from core.tokenization.options import TokenizerOptions
+from core.tokenization.store import (
+    check_fingerprint,
+    load_tokenizer,
+    read_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
+from core.tokenization.subwords import SubwordTokenizer, UnigramTokenizer
+from core.tokenization.symbols import CharacterTokenizer, WordTokenizer
+from core.tokenization.trained import TrainedTokenizer
+
+__all__ = [
+    "CharacterTokenizer",
+    "Specials",
+    "SubwordTokenizer",
+    "Tokenizer",
+    "TokenizerOptions",
+    "TrainedTokenizer",
+    "UnigramTokenizer",
+    "WordTokenizer",
+    "check_fingerprint",
+    "load_tokenizer",
+    "read_tokenizer",
+    "save_tokenizer",
+    "train_tokenizer",
+]

@@ -1,0 +1,105 @@
+"""Training a tokenizer of any kind, and keeping it in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.errors import CheckpointError, DataError
+from core.tokenization.options import TokenizerOptions
+from core.tokenization.subwords import SubwordTokenizer, UnigramTokenizer
+from core.tokenization.symbols import CharacterTokenizer, WordTokenizer
+from core.tokenization.trained import TrainedTokenizer
+
+_log = logging.getLogger(__name__)
+
+CLASSES: dict[str, type[TrainedTokenizer]] = {
+    "bpe": SubwordTokenizer,
+    "unigram": UnigramTokenizer,
+    "characters": CharacterTokenizer,
+    "words": WordTokenizer,
+}
+
+
+def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> TrainedTokenizer:
+    """Learns a tokenizer; the same texts and options give the same one.
+
+    Warns where the texts are too few for `vocab_size`.
+
+    Raises:
+        DataError: there is no text in the texts.
+    """
+    kind = CLASSES[options.kind]
+    prepared = [kind.prefix + text for text in map(options.normalise, texts) if text]
+    if not prepared:
+        raise DataError("a tokenizer needs text to learn from, and all of it is empty")
+    tokenizer = kind.train(prepared, options)
+    if options.kind in ("bpe", "unigram") and len(tokenizer) < options.vocab_size:
+        _log.warning(
+            "the text is too small for tokenizer.vocab_size=%d: %d types came out", options.vocab_size, len(tokenizer)
+        )
+    return tokenizer
+
+
+def load_tokenizer(state: dict[str, str]) -> TrainedTokenizer:
+    """Makes the tokenizer that gave this state.
+
+    Raises:
+        CheckpointError: the state isn't one of a tokenizer, or is damaged.
+    """
+    try:
+        return CLASSES[state["kind"]].from_state(state, TokenizerOptions(**json.loads(state["options"])))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"this is not the state of a tokenizer, or it is damaged: {error!r}") from error
+
+
+def save_tokenizer(tokenizer: TrainedTokenizer, path: str | Path) -> None:
+    """Writes a tokenizer to a JSON file: whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
+        json.dump(tokenizer.state() | {"fingerprint": tokenizer.fingerprint}, file, ensure_ascii=False, indent=1)
+    os.replace(file.name, path)
+
+
+def read_tokenizer(path: str | Path) -> TrainedTokenizer:
+    """Reads a tokenizer from a JSON file.
+
+    Raises:
+        CheckpointError: the file is missing, isn't a tokenizer's, or was changed since it was written.
+    """
+    try:
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file; python -m core.tokenization train makes one") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a tokenizer's file: {error}") from error
+    if not isinstance(state, dict) or "fingerprint" not in state:
+        raise CheckpointError(f"{path}: not a tokenizer's file: it has no fingerprint")
+    fingerprint = state.pop("fingerprint")
+    tokenizer = load_tokenizer(state)
+    if tokenizer.fingerprint != fingerprint:
+        raise CheckpointError(f"{path}: changed since it was written: {tokenizer.fingerprint}, not {fingerprint}")
+    return tokenizer
+
+
+def check_fingerprint(tokenizer: TrainedTokenizer, expected: str, name: str) -> None:
+    """Refuses a tokenizer that a model wasn't trained with.
+
+    Args:
+        tokenizer: the one at hand.
+        expected: the fingerprint that the checkpoint holds.
+        name: whose it is, for the message, e.g. "source".
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if tokenizer.fingerprint != expected:
+        raise CheckpointError(
+            f"the {name} vocabulary ({tokenizer.fingerprint}, {len(tokenizer)} types) doesn't belong to the checkpoint "
+            f"({expected}): use the checkpoint's own by leaving data.tokenizers out"
+        )
