@@ -42,3 +42,22 @@ class EncoderDecoder(nn.Module):
     def forward(self, source: Source, tokens: Tensor) -> Tensor:
         """Scores input tokens (B, T) given their sources: logits (B, T, V)."""
         return self.decode(tokens, self.encode(source))
+
+
+def tie_embeddings(encoder: Encoder, decoder: Decoder) -> None:
+    """Makes one table of the source's and the target's embeddings, for a joint vocabulary (Press & Wolf 2017, 4.4).
+
+    The table is the decoder's. A head that is tied with it stays so: that makes three (Vaswani et al. 2017, 3.4).
+
+    Raises:
+        ConfigError: the encoder embeds no tokens, or the two tables differ in shape.
+    """
+    source, target = encoder.embedding, decoder.embedding
+    if source is None:
+        raise ConfigError(f"{type(encoder).__name__} has no token embeddings that could be tied with the decoder's")
+    if source.weight.shape != target.weight.shape:
+        raise ConfigError(
+            f"the source's embeddings are {tuple(source.weight.shape)} and the target's {tuple(target.weight.shape)} "
+            f"(types, width): to tie them, use a joint vocabulary and one embedding width for both, or don't tie them"
+        )
+    source.weight = target.weight
