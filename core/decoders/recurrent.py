@@ -1,0 +1,235 @@
+"""The recurrent decoder: without attention, or with that of Bahdanau or of Luong.
+
+Letters: B sources, K rows a source, N = B * K rows, S memory length, T target length, D width, M memory width, E width
+of the embeddings, V vocabulary, G width of the first layer's gates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.decoders.base import Decoder, DecoderState
+from core.encoders.base import Memory
+from core.errors import ConfigError
+from core.heads import VocabularyHead
+from core.layers.alignment import ALIGNMENTS, Alignment, Attendable, Attended
+from core.layers.bridge import Bridge, BridgeKind
+from core.layers.dropout import Dropout
+from core.layers.readout import AttentionalReadout, DeepReadout, PlainReadout
+from core.layers.recurrent import Cell, Hidden, RecurrentStack
+from core.layers.recurrent_init import Init, initialise
+
+Attention = Literal["none", "additive", "dot", "general"]
+Order = Literal["luong", "bahdanau"]
+
+
+@dataclass(frozen=True)
+class RecurrentState(DecoderState):
+    """What the rows have read, and the sources that they look at.
+
+    Attributes:
+        hidden: the states of each layer, (N, D).
+        memory: what the rows attend to, once a source; None without attention.
+        fed: with input feeding, the last attentional vector (N, D).
+    """
+
+    hidden: Hidden
+    memory: Attendable | None
+    fed: Tensor | None
+
+    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> RecurrentState:
+        """Copies the rows' states; the memories only where sources were dropped."""
+        hidden = tuple(tuple(part[rows] for part in state) for state in self.hidden)
+        memory = self.memory if self.memory is None or sources is None else self.memory.select(sources)
+        return RecurrentState(hidden, memory, None if self.fed is None else self.fed[rows])
+
+
+class RecurrentDecoder(Decoder):
+    """Writes tokens by a recurrence over what it wrote.
+
+    The papers' decoders are options of it:
+
+    - Sutskever et al. 2014: `attention: none`, `bridge: copy`: all it knows of the source is its first state.
+    - Bahdanau et al. 2014: `attention: additive`, `order: bahdanau`, `bridge: backward`: the previous state chooses a
+      context that enters the recurrence (appendix A.2.2); a maxout layer reads state, context and previous embedding.
+    - Luong et al. 2015: `attention: dot` or `general`, `order: luong`: the current state chooses a context, and both
+      make an attentional vector tanh(W [c; h]) (equation 5), which with `input_feeding` is read with the next token
+      (section 3.3).
+
+    Where nothing that attention found enters the recurrence, `features` reads the whole target at once; else it goes
+    step by step, with all that doesn't depend on the step done before or after the loop.
+
+    Args:
+        vocab_size: number of the target's types V.
+        memory_size: width M of the memory's states.
+        d_model: width D of all layers and of the features.
+        cell: the kind of cell.
+        num_layers: recurrent layers.
+        attention: how states are compared with the memory; "none" for no attention.
+        order: attention with the current state, after the recurrence ("luong"), or with the previous one, before it.
+        input_feeding: Luong's; with `order: luong` only.
+        bridge: where the first state comes from; see `core.layers.bridge.Bridge`.
+        embedding_size: width E of the embeddings; D where it is None.
+        dropout: of the embeddings, between layers, and of the features.
+        residual: add each layer's input to its output, from the second layer on.
+        tie: the head's weights are the target's embeddings (Press & Wolf 2017).
+        init: how the weights begin; see `core.layers.recurrent_init.initialise`.
+        forget_bias: added to the bias of an LSTM's forget gates.
+
+    Raises:
+        ConfigError: options that contradict each other, or widths that don't fit.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        memory_size: int,
+        d_model: int = 256,
+        cell: Cell = "gru",
+        num_layers: int = 1,
+        attention: Attention = "general",
+        order: Order = "luong",
+        input_feeding: bool = False,
+        bridge: BridgeKind = "project",
+        embedding_size: int | None = None,
+        dropout: float = 0.2,
+        residual: bool = False,
+        tie: bool = False,
+        init: Init = "glorot",
+        forget_bias: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_mechanism(attention, order, input_feeding)
+        self.d_model, self.memory_size = d_model, memory_size
+        width = embedding_size or d_model
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.dropout = Dropout(dropout)
+        self.bridge = Bridge(bridge, cell, memory_size, d_model, num_layers)
+        self.stack = RecurrentStack(cell, width, d_model, num_layers, dropout, residual)
+        self.alignment: Alignment | None = None
+        self.readout: nn.Module = PlainReadout()
+        # What attention found enters the first layer's gates by a matrix of its own beside the embedding's.
+        self.feed: nn.Linear | None = None
+        if attention != "none":
+            self.alignment = ALIGNMENTS[attention](d_model, memory_size)
+            self.readout = AttentionalReadout(d_model, memory_size)
+        if order == "bahdanau":
+            self.readout = DeepReadout(d_model, memory_size, width)
+            self.feed = nn.Linear(memory_size, self.stack.gates, bias=False)
+        if input_feeding:
+            self.feed = nn.Linear(d_model, self.stack.gates, bias=False)
+        self.looks_first, self.input_feeding = order == "bahdanau", input_feeding
+        self.head = VocabularyHead(d_model, vocab_size, self.embedding if tie else None)
+        initialise(self, init, forget_bias)
+
+    def features(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Reads a whole target: input tokens (B, T) to features (B, T, D)."""
+        return self.read(tokens, memory)[0]
+
+    def attention(self, tokens: Tensor, memory: Memory) -> Tensor | None:
+        """Where it looks while it reads tokens (B, T): weights (B, 1, T, S); None without attention.
+
+        A source of no length has weights of zero.
+        """
+        weights = self.read(tokens, memory)[1]
+        return None if weights is None else weights.masked_fill(~memory.mask.unsqueeze(1), 0.0).unsqueeze(1)
+
+    def start(self, memory: Memory) -> RecurrentState:
+        """Begins with the bridge's state and nothing fed.
+
+        Raises:
+            ConfigError: the bridge needs last states that this encoder doesn't give.
+        """
+        fed = memory.states.new_zeros(len(memory.lengths), self.d_model) if self.input_feeding else None
+        return RecurrentState(
+            self.bridge(memory), None if self.alignment is None else self.alignment.prepare(memory), fed
+        )
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
+        """Reads one token a row: tokens (N,) to logits (N, V) and the state after it."""
+        assert isinstance(state, RecurrentState)
+        embedded = self.dropout(self.embedding(tokens))
+        top, attended, state = self.advance(self.stack.project(embedded), state)
+        features = state.fed
+        if features is None:
+            features = self.readout(top, None if attended is None else attended.context, embedded)
+        return self.head(self.dropout(features)), state
+
+    def read(self, tokens: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Reads input tokens (B, T): features (B, T, D), and weights (B, T, S) where there is attention."""
+        embedded = self.dropout(self.embedding(tokens))
+        state = self.start(memory)
+        features, weights = self.read_at_once(embedded, state) if self.feed is None else self.read_on(embedded, state)
+        return self.dropout(features), weights
+
+    def read_at_once(self, embedded: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor | None]:
+        """Reads embeddings (B, T, E) all together: features (B, T, D), and weights (B, T, S)."""
+        states = self.stack(embedded, state.hidden)
+        if self.alignment is None:
+            return self.readout(states, None, embedded), None
+        attended = self.alignment(states, state.memory)
+        return self.readout(states, attended.context, embedded), attended.weights
+
+    def read_on(self, embedded: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
+        """Reads embeddings (B, T, E) one after the other: features (B, T, D), and weights (B, T, S)."""
+        states, contexts, weights = [], [], []
+        # unbind rather than indexing: its gradient is one stack, not a padded sum of T.
+        for gates in self.stack.project(embedded).unbind(1):
+            top, attended, state = self.advance(gates, state)
+            assert attended is not None
+            states.append(top if state.fed is None else state.fed)
+            contexts.append(attended.context)
+            weights.append(attended.weights)
+        features = torch.stack(states, 1)
+        if not self.input_feeding:
+            features = self.readout(features, torch.stack(contexts, 1), embedded)
+        return features, torch.stack(weights, 1)
+
+    def advance(self, gates: Tensor, state: RecurrentState) -> tuple[Tensor, Attended | None, RecurrentState]:
+        """Reads one token a row.
+
+        Args:
+            gates: its embedding's part of the first layer's gates, (N, G).
+            state: before it.
+
+        Returns:
+            the top's state (N, D), what the rows attended to, context (N, M) and weights (N, S), and the state after.
+        """
+        attended = self.attend(state.hidden[-1][0], state.memory) if self.looks_first else None
+        if self.feed is not None:
+            gates = gates + self.feed(state.fed if attended is None else attended.context)
+        top, hidden = self.stack.step(gates, state.hidden)
+        if attended is None:
+            attended = self.attend(top, state.memory)
+        fed = self.readout(top, attended.context, None) if self.input_feeding and attended is not None else None
+        return top, attended, RecurrentState(hidden, state.memory, fed)
+
+    def attend(self, queries: Tensor, memory: Attendable | None) -> Attended | None:
+        """Attends with one query a row (N, D), K of them a source: context (N, M) and weights (N, S)."""
+        if self.alignment is None or memory is None:
+            return None
+        by_source = queries.view(len(memory.values), -1, queries.size(1))  # (B, K, D)
+        context, weights = self.alignment(by_source, memory)
+        return Attended(context.flatten(0, 1), weights.flatten(0, 1))
+
+
+def check_mechanism(attention: Attention, order: Order, input_feeding: bool) -> None:
+    """Raises ConfigError where the parts of an attention mechanism don't go together."""
+    if attention != "none" and attention not in ALIGNMENTS:
+        raise ConfigError(f"model.decoder.attention must be none, {', '.join(ALIGNMENTS)}, got {attention!r}")
+    if order not in ("luong", "bahdanau"):
+        raise ConfigError(f"model.decoder.order must be luong or bahdanau, got {order!r}")
+    if attention == "none" and (order == "bahdanau" or input_feeding):
+        raise ConfigError(
+            f"model.decoder.attention is none, but order is {order} and input_feeding is {input_feeding}: without "
+            f"attention nothing is fed, so choose an attention, or leave order and input_feeding as they are by default"
+        )
+    if order == "bahdanau" and input_feeding:
+        raise ConfigError(
+            "model.decoder.input_feeding is true, but with order: bahdanau the context itself is fed: choose order: "
+            "luong, or input_feeding: false"
+        )
