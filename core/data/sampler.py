@@ -57,7 +57,7 @@ class BucketBatchSampler(Sampler[list[int]]):
     """Yields this rank's batches of one epoch: lists of indices of examples of similar length.
 
     The plan of an epoch is a pure function of (lengths, options, seed, epoch). The examples are ordered by the length
-    that the budget counts; equal ones are ordered by the other length, with noise, and the order is cut into batches.
+    that the budget counts, equal ones by the difference of their two lengths, with noise, and then cut into batches.
     Because the cuts follow from the sorted lengths alone, each epoch has the same number of batches, though not the
     same batches. R neighbouring batches are one step of R ranks, so that ranks don't wait for each other; the steps
     are shuffled. All ranks have equally many: the largest batches are halved until that is so.
@@ -74,7 +74,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         seed: of the shuffling.
         rank: this process, from 0.
         world_size: R.
-        noise: the other length is sorted up to so many tokens: more mixes better, less pads less.
+        noise: the difference is sorted up to so many tokens: more mixes better, less pads less.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -92,17 +92,14 @@ class BucketBatchSampler(Sampler[list[int]]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        noise: float = 4.0,
+        noise: float = 8.0,
     ) -> None:
         if max_tokens < 1:
             raise ConfigError(f"data.batch_tokens must be at least 1, got {max_tokens}")
         if not 0 <= rank < world_size:
             raise ConfigError(f"rank must be in [0, {world_size}), got {rank}")
         self.lengths = np.stack([np.asarray(source_lengths), np.asarray(target_lengths)]).astype(np.int64)  # (2, N)
-        longest = self.lengths.max(axis=0)
-        self.budgeted, self.other = (
-            (longest, self.lengths.min(axis=0)) if budget == "longest" else (self.lengths[1], self.lengths[0])
-        )
+        self.budgeted = self.lengths.max(axis=0) if budget == "longest" else self.lengths[1]
         self.shuffle, self.seed, self.noise = shuffle, seed, noise
         self.rank, self.world_size = rank, world_size
         edges = split_runs(cut(np.sort(self.budgeted), max_tokens, max_examples), world_size)
@@ -139,7 +136,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         random = np.random.default_rng((self.seed, epoch))
         count = len(self.budgeted)
         noise = random.random(count) * self.noise if self.shuffle else np.zeros(count)
-        order = np.lexsort((self.other + noise, self.budgeted))
+        order = np.lexsort((self.lengths[0] - self.lengths[1] + noise, self.budgeted))
         batches = [order[begin:end].tolist() for begin, end in zip(self.edges[:-1], self.edges[1:], strict=True)]
         while len(batches) % self.world_size:
             batches.append(batches[-1])  # fewer examples than ranks: some have the same ones

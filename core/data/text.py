@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
-from core.data.corpus import Corpus, Split, TextPair, hold_out
+from core.data.corpus import Split, SplitCorpus, TextPair, numbered
 from core.errors import DataError
 
 
@@ -49,13 +48,7 @@ def _decode(line: bytes, path: Path, number: int) -> str:
         raise DataError(message, path, number) from None
 
 
-def existing(path: Path) -> Path:
-    """The path itself, or with .gz after it where only that is there."""
-    packed = path.with_name(path.name + ".gz")
-    return packed if not path.exists() and packed.exists() else path
-
-
-class AlignedText(Corpus):
+class AlignedText(SplitCorpus):
     """Two files of equally many lines for each split: folder/train.en and folder/train.de, say; .gz is found too.
 
     Args:
@@ -63,7 +56,7 @@ class AlignedText(Corpus):
         source: the source's language, which is the end of its files' names.
         target: the target's.
         train: the beginning of the training files' names.
-        val: the validation files'; ignored if `held_out` is above 0.
+        val: the validation files'; not used if `held_out` is above 0.
         test: the test files'.
         held_out: share of the training pairs that is kept for validation, chosen by a hash of the source.
     """
@@ -78,34 +71,32 @@ class AlignedText(Corpus):
         test: str = "test",
         held_out: float = 0.0,
     ) -> None:
+        super().__init__(held_out)
         self.folder = Path(folder)
-        self.languages = (source, target)
+        self.source, self.target = source, target
         self.names: dict[Split, str] = {"train": train, "val": val, "test": test}
-        self.held_out = held_out
 
-    def paths(self, split: Split) -> tuple[Path, Path]:
-        """The files of a split: source and target."""
-        source, target = (existing(self.folder / f"{self.names[split]}.{language}") for language in self.languages)
-        return source, target
+    def path(self, split: Split, language: str) -> Path:
+        """The file of one side of a split.
 
-    def read(self, split: Split) -> list[TextPair]:
-        """Reads one split.
+        Raises:
+            DataError: there is none; the message names those that there are.
+        """
+        path = self.folder / f"{self.names[split]}.{language}"
+        packed = path.with_name(path.name + ".gz")
+        if path.exists() or packed.exists():
+            return path if path.exists() else packed
+        there = sorted(each.name for each in self.folder.glob("*.*")) if self.folder.is_dir() else []
+        raise DataError(f"there is no such file; the folder has {', '.join(there[:12]) or 'none'}", path)
+
+    def read_split(self, split: Split) -> list[TextPair]:
+        """Reads a split as it is stored.
 
         Raises:
             DataError: a file is missing, empty or not UTF-8, or the two differ in their number of lines.
         """
-        if split == "test" or not self.held_out:
-            return self._read(split)
-        return hold_out(self._read("train"), self.held_out, held_out=split == "val")
-
-    def _read(self, split: Split) -> list[TextPair]:
-        source, target = self.paths(split)
+        source, target = self.path(split, self.source), self.path(split, self.target)
         sources, targets = read_lines(source), read_lines(target)
         if len(sources) != len(targets):
             raise DataError(f"has {len(sources)} lines, but {target} has {len(targets)}: they must be aligned", source)
         return numbered(sources, targets)
-
-
-def numbered(sources: Sequence[str], targets: Sequence[str]) -> list[TextPair]:
-    """Makes pairs of aligned texts."""
-    return [TextPair(index, *texts) for index, texts in enumerate(zip(sources, ((t,) for t in targets), strict=True))]

@@ -6,14 +6,12 @@ import fcntl
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
+from core.checkpoint import KEY, read_checkpoint
 from core.data.corpus import TextPair
 from core.errors import CheckpointError
 from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
@@ -54,7 +52,9 @@ def read_vocabularies(path: Path) -> Vocabularies:
         CheckpointError: the path is missing, or isn't any of these.
     """
     if path.is_file():
-        return _from_checkpoint(path) if path.suffix != ".json" else _joint(path)
+        if path.suffix == ".json":
+            return _joint(path)
+        return Vocabularies.from_state(read_checkpoint(path)[KEY]["tokenizers"])
     if not path.is_dir():
         raise CheckpointError(f"data.tokenizers: there is no {path}")
     if (path / "joint.json").exists():
@@ -65,17 +65,6 @@ def read_vocabularies(path: Path) -> Vocabularies:
 def _joint(path: Path) -> Vocabularies:
     tokenizer = read_tokenizer(path)
     return Vocabularies(tokenizer, tokenizer)
-
-
-def _from_checkpoint(path: Path) -> Vocabularies:
-    import torch
-
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        state = checkpoint["polyseq"]["tokenizers"]
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, BadZipFile, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of polyseq, or truncated: {error!r}"[:300]) from error
-    return Vocabularies.from_state(state)
 
 
 def default_cache() -> Path:

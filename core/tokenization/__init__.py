@@ -3,7 +3,6 @@
 from core.tokenization.base import Specials, Tokenizer
 from core.tokenization.options import TokenizerOptions
 from core.tokenization.store import (
-    check_fingerprint,
     load_tokenizer,
     read_tokenizer,
     save_tokenizer,
@@ -22,7 +21,6 @@ __all__ = [
     "TrainedTokenizer",
     "UnigramTokenizer",
     "WordTokenizer",
-    "check_fingerprint",
     "load_tokenizer",
     "read_tokenizer",
     "save_tokenizer",

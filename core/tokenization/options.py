@@ -56,7 +56,7 @@ class TokenizerOptions:
             )
 
     def normalise(self, text: str) -> str:
-        """Applies the normal form, the lower case and the white space of these options; lone surrogates become U+FFFD."""
+        """Applies the normal form, lower case and white space of these options; lone surrogates become U+FFFD."""
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if self.lowercase:

@@ -85,21 +85,3 @@ def read_tokenizer(path: str | Path) -> TrainedTokenizer:
     if tokenizer.fingerprint != fingerprint:
         raise CheckpointError(f"{path}: changed since it was written: {tokenizer.fingerprint}, not {fingerprint}")
     return tokenizer
-
-
-def check_fingerprint(tokenizer: TrainedTokenizer, expected: str, name: str) -> None:
-    """Refuses a tokenizer that a model wasn't trained with.
-
-    Args:
-        tokenizer: the one at hand.
-        expected: the fingerprint that the checkpoint holds.
-        name: whose it is, for the message, e.g. "source".
-
-    Raises:
-        CheckpointError: they differ.
-    """
-    if tokenizer.fingerprint != expected:
-        raise CheckpointError(
-            f"the {name} vocabulary ({tokenizer.fingerprint}, {len(tokenizer)} types) doesn't belong to the checkpoint "
-            f"({expected}): use the checkpoint's own by leaving data.tokenizers out"
-        )

@@ -1,0 +1,179 @@
+"""Corpora of records with named fields: JSON lines, and whatever the `datasets` package can load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.data.corpus import Split, SplitCorpus, TextPair, numbered, split_path
+from core.data.tables import unknown_column
+from core.data.text import read_lines
+from core.errors import DataError
+
+
+def field_of(record: object, column: str, path: str | Path, line: int | None = None) -> object:
+    """A field of a record; "translation.en" is the field "en" of the field "translation".
+
+    Raises:
+        DataError: there is no such field.
+    """
+    value = record
+    for name in [column] if isinstance(record, Mapping) and column in record else column.split("."):
+        if not isinstance(value, Mapping):
+            raise DataError(f"{column!r}: {type(value).__name__} has no field {name!r}", path, line)
+        if name not in value:
+            raise unknown_column(name, list(map(str, value)), path, line)
+        value = value[name]
+    return value
+
+
+def text_of(value: object, column: str, path: str | Path, line: int | None = None) -> str:
+    """A field that must be text.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(value, str):
+        raise DataError(f"{column!r} must be text, got {type(value).__name__}", path, line)
+    return value
+
+
+def texts_of(value: object, column: str, path: str | Path, line: int | None = None) -> tuple[str, ...]:
+    """A field that is a text, or a list of at least one text: references.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(value, list):
+        return (text_of(value, column, path, line),)
+    if not value:
+        raise DataError(f"{column!r} is an empty list: a pair needs at least one target", path, line)
+    return tuple(text_of(each, column, path, line) for each in value)
+
+
+class JsonlCorpus(SplitCorpus):
+    """One JSON object a line. A target may be a list: the references. Blank lines are between records, not records.
+
+    Args:
+        train: the training file; .gz is unpacked.
+        val: the validation file; None where there is none, or `held_out` makes it.
+        test: the test file.
+        source_column: the source's field; a dot goes into nested objects.
+        target_column: the target's.
+        held_out: share of the training pairs that is kept for validation, chosen by a hash of the source.
+    """
+
+    def __init__(
+        self,
+        train: Path | None = None,
+        val: Path | None = None,
+        test: Path | None = None,
+        source_column: str = "source",
+        target_column: str = "target",
+        held_out: float = 0.0,
+    ) -> None:
+        super().__init__(held_out)
+        self.paths: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
+        self.source_column, self.target_column = source_column, target_column
+
+    def read_split(self, split: Split) -> list[TextPair]:
+        """Reads a split as it is stored.
+
+        Raises:
+            ConfigError: the split has no file.
+            DataError: the file is missing, empty or not UTF-8; a line isn't JSON, or lacks a field.
+        """
+        path = Path(split_path(self.paths, split))
+        records = [(n, parse(line, path, n)) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
+        source, target = self.source_column, self.target_column
+        sources = [text_of(field_of(record, source, path, line), source, path, line) for line, record in records]
+        targets = [texts_of(field_of(record, target, path, line), target, path, line) for line, record in records]
+        return numbered(sources, targets)
+
+
+def parse(line: str, path: Path, number: int) -> Mapping[str, object]:
+    """Reads one line of JSON.
+
+    Raises:
+        DataError: it isn't an object.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", path, number) from None
+    if not isinstance(record, dict):
+        raise DataError(f"a line must be a JSON object, got {type(record).__name__}", path, number)
+    return record
+
+
+class DatasetCorpus(SplitCorpus):
+    """Whatever the `datasets` package can load: a folder of Parquet, CSV or JSON, a saved dataset, or a hub id.
+
+    Args:
+        path: a local path, or an id on the hub.
+        name: the configuration, where the dataset has several.
+        train: the name of the training split.
+        val: the name of the validation split; not used if `held_out` is above 0.
+        test: the name of the test split.
+        source_column: the source's column; a dot goes into nested ones, as in "translation.en".
+        target_column: the target's; it may hold a list, the references.
+        held_out: share of the training pairs that is kept for validation, chosen by a hash of the source.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        name: str | None = None,
+        train: str = "train",
+        val: str = "validation",
+        test: str = "test",
+        source_column: str = "source",
+        target_column: str = "target",
+        held_out: float = 0.0,
+    ) -> None:
+        super().__init__(held_out)
+        self.path, self.name = path, name
+        self.names: dict[Split, str] = {"train": train, "val": val, "test": test}
+        self.source_column, self.target_column = source_column, target_column
+
+    def read_split(self, split: Split) -> list[TextPair]:
+        """Reads a split as it is stored.
+
+        Raises:
+            DataError: the dataset, the split or a column can't be found; for want of a network, say.
+        """
+        place = f"{self.path} ({self.names[split]})"
+        dataset = self._load(self.names[split], place)
+        columns = [
+            self._top(column, dataset.column_names, place) for column in (self.source_column, self.target_column)
+        ]
+        records = list(dataset.select_columns(sorted(set(columns))))
+        source, target = self.source_column, self.target_column
+        sources = [
+            text_of(field_of(record, source, place, row), source, place, row) for row, record in enumerate(records, 1)
+        ]
+        targets = [
+            texts_of(field_of(record, target, place, row), target, place, row) for row, record in enumerate(records, 1)
+        ]
+        return numbered(sources, targets)
+
+    def _load(self, split: str, place: str) -> Any:
+        from datasets import load_dataset, load_from_disk
+
+        try:
+            if (Path(self.path) / "dataset_dict.json").exists():
+                return load_from_disk(self.path)[split]
+            return load_dataset(self.path, self.name, split=split)
+        except Exception as error:  # whatever a foreign format, a script or the network may raise
+            reason = str(error).splitlines()[0] if str(error) else repr(error)
+            hint = "" if Path(self.path).exists() else "; it isn't a local path: a hub id needs a network, or its cache"
+            raise DataError(f"datasets can't load it: {reason}{hint}", place) from error
+
+    @staticmethod
+    def _top(column: str, there: list[str], place: str) -> str:
+        top = column if column in there else column.partition(".")[0]
+        if top not in there:
+            raise unknown_column(top, there, place)
+        return top

@@ -1,0 +1,123 @@
+"""Corpora in tables: tab-separated and comma-separated files with named or numbered columns."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from core.data.corpus import Split, SplitCorpus, TextPair, numbered, split_path
+from core.data.text import read_lines
+from core.errors import DataError
+
+Row = tuple[int, list[str]]  # the line on which it ends, its cells
+
+
+class TableCorpus(SplitCorpus):
+    """One file for each split, with the source in one column and the target in another.
+
+    Args:
+        train: the training file; .gz is unpacked.
+        val: the validation file; None where there is none, or `held_out` makes it.
+        test: the test file.
+        source_column: the column's name in the first line, or its number from 1: then the first line is data too,
+            unless `header` says otherwise.
+        target_column: likewise.
+        header: the first line names the columns; None for "if columns are given by name".
+        held_out: share of the training pairs that is kept for validation, chosen by a hash of the source.
+    """
+
+    def __init__(
+        self,
+        train: Path | None = None,
+        val: Path | None = None,
+        test: Path | None = None,
+        source_column: int | str = "source",
+        target_column: int | str = "target",
+        header: bool | None = None,
+        held_out: float = 0.0,
+    ) -> None:
+        super().__init__(held_out)
+        self.paths: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
+        self.columns = (source_column, target_column)
+        self.header = any(isinstance(column, str) for column in self.columns) if header is None else header
+
+    @abstractmethod
+    def rows(self, path: Path) -> Iterator[Row]:
+        """Yields all rows of a file, the first line included."""
+
+    def read_split(self, split: Split) -> list[TextPair]:
+        """Reads a split as it is stored.
+
+        Raises:
+            ConfigError: the split has no file.
+            DataError: the file is missing, empty or not UTF-8; there is no such column; a row is too short.
+        """
+        path = Path(split_path(self.paths, split))
+        rows = self.rows(path)
+        line, first = next(rows)
+        source, target = (column_number(column, first if self.header else None, path) for column in self.columns)
+        found = [] if self.header else [(cell(first, source, path, line), cell(first, target, path, line))]
+        found += [(cell(row, source, path, line), cell(row, target, path, line)) for line, row in rows]
+        return numbered([pair[0] for pair in found], [pair[1] for pair in found])
+
+
+class TsvCorpus(TableCorpus):
+    """Cells between tabs, one row a line; quotes are text like any other."""
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """Yields all rows of a file."""
+        for number, line in enumerate(read_lines(path), start=1):
+            yield number, line.split("\t")
+
+
+class CsvCorpus(TableCorpus):
+    """Cells between commas; a cell in double quotes may hold commas and line breaks (RFC 4180)."""
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """Yields all rows of a file.
+
+        Raises:
+            DataError: a quote isn't closed, or is misplaced.
+        """
+        csv.field_size_limit(sys.maxsize)
+        reader = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
+        try:
+            for row in reader:
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise DataError(f"not CSV: {error}", path, reader.line_num) from error
+
+
+def unknown_column(column: str, there: Sequence[str], path: str | Path, line: int | None = None) -> DataError:
+    """The error that names the columns that exist, the nearest first."""
+    near = get_close_matches(column, there, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return DataError(f"there is no column {column!r}; {hint}It has {', '.join(map(repr, there))}", path, line)
+
+
+def column_number(column: int | str, names: Sequence[str] | None, path: Path) -> int:
+    """The index from 0 of a column that is given by name or by number from 1."""
+    if isinstance(column, int):
+        if column < 1:
+            raise DataError(f"columns are counted from 1, got {column}", path)
+        return column - 1
+    if names is None:
+        raise DataError(f"column {column!r} is given by name, but header is false: give its number from 1", path)
+    if column not in names:
+        raise unknown_column(column, names, path, 1)
+    return list(names).index(column)
+
+
+def cell(row: Sequence[str], column: int, path: Path, line: int) -> str:
+    """One cell of a row.
+
+    Raises:
+        DataError: the row is too short.
+    """
+    if column >= len(row):
+        raise DataError(f"has {len(row)} columns, and column {column + 1} is asked for", path, line)
+    return row[column]
