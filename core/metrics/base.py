@@ -48,11 +48,15 @@ class CorpusMetric(ABC):
 
     Ranks may see examples twice (evaluation is padded to equal numbers of batches) or none at all: the score is that
     of one process which saw each example once. Subclasses keep the contract that `tests.contracts.metric` tests.
+
+    Attributes:
+        examples: what the last `compute` scored: all ranks' examples, each once, ordered by id; empty before it.
     """
 
     def __init__(self) -> None:
-        self._examples: dict[int, Scored] = {}
+        self._added: dict[int, Scored] = {}
         self._scores: dict[str, Score] = {}
+        self.examples: list[Scored] = []
 
     @property
     @abstractmethod
@@ -84,14 +88,15 @@ class CorpusMetric(ABC):
         for id_, hypothesis, targets, source in zip(
             ids, hypotheses, references, sources or [""] * len(ids), strict=True
         ):
-            self._examples.setdefault(id_, Scored(id_, hypothesis, tuple(targets), source))
+            self._added.setdefault(id_, Scored(id_, hypothesis, tuple(targets), source))
 
     def compute(self) -> dict[str, float]:
         """Scores all that was added since the last reset, on all ranks: every rank gets the same numbers.
 
         Where nothing was added, each number is NaN. Every rank has to call this, as it waits for the others.
         """
-        self._scores = _on_rank_zero(self, self._gather())
+        self.examples = self._gather()
+        self._scores = _on_rank_zero(self)
         return {name: score.value for name, score in self._scores.items()}
 
     def signatures(self) -> dict[str, str]:
@@ -100,23 +105,22 @@ class CorpusMetric(ABC):
 
     def reset(self) -> None:
         """Forgets all examples and scores."""
-        self._examples.clear()
-        self._scores = {}
+        self._added, self._scores, self.examples = {}, {}, []
 
     def _gather(self) -> list[Scored]:
         """All ranks' examples, each once, ordered by id: bootstrap resampling draws by position."""
-        gathered: list[dict[int, Scored]] = [self._examples]
+        gathered: list[dict[int, Scored]] = [self._added]
         if _world_size() > 1:
             gathered = [{} for _ in range(_world_size())]
-            distributed.all_gather_object(gathered, self._examples)
+            distributed.all_gather_object(gathered, self._added)
         examples: dict[int, Scored] = {}
         for of_rank in reversed(gathered):  # the lowest rank has the last word
             examples.update(of_rank)
         return [examples[id_] for id_ in sorted(examples)]
 
-    def score_or_nan(self, examples: Sequence[Scored]) -> dict[str, Score]:
-        """Scores a corpus that may be empty."""
-        return self.score(examples) if examples else {name: Score(nan, "no examples") for name in self.names}
+    def score_or_nan(self) -> dict[str, Score]:
+        """Scores `examples`, which may be none."""
+        return self.score(self.examples) if self.examples else {name: Score(nan, "no examples") for name in self.names}
 
 
 class MetricGroup(CorpusMetric):
@@ -152,14 +156,14 @@ def _world_size() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
-def _on_rank_zero(metric: CorpusMetric, examples: Sequence[Scored]) -> dict[str, Score]:
+def _on_rank_zero(metric: CorpusMetric) -> dict[str, Score]:
     """Scores on one rank and tells the others, its failure too: they would wait for ever."""
     if _world_size() == 1:
-        return metric.score_or_nan(examples)
+        return metric.score_or_nan()
     outcome: list[dict[str, Score] | Exception] = [{}]
     if distributed.get_rank() == 0:
         try:
-            outcome = [metric.score_or_nan(examples)]
+            outcome = [metric.score_or_nan()]
         except Exception as error:
             outcome = [error]
     distributed.broadcast_object_list(outcome, src=0)

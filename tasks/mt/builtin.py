@@ -43,8 +43,9 @@ def divide(values: set[Value], basic: set[Value], rng: Random) -> Values[Value]:
     """Shares values out to the splits; the basic ones, whose words follow from no others, are always train's."""
     rest = sorted(values - basic)
     rng.shuffle(rest)
-    first, second = (round(len(rest) * share) for share in (HELD_OUT["val"], HELD_OUT["val"] + HELD_OUT["test"]))
-    return Values(sorted([*rest[second:], *basic]), sorted(rest[:first]), sorted(rest[first:second]))
+    val = round(len(rest) * HELD_OUT["val"])
+    test = val + round(len(rest) * HELD_OUT["test"])
+    return Values(sorted(set(rest[test:]) | basic), sorted(rest[:val]), sorted(rest[val:test]))
 
 
 class BuiltInCorpus(Corpus):

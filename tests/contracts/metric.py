@@ -89,12 +89,14 @@ class MetricContract(ABC):
     def test_duplicates_count_once(self, whole: dict[str, float]) -> None:
         metric = update(update(self.make(), self.examples), self.examples[:2])
         assert metric.compute() == whole
+        assert metric.examples == sorted(self.examples, key=lambda example: example.id)
 
     def test_reset_forgets(self, whole: dict[str, float]) -> None:
         metric = update(self.make(), self.examples[:2])
         metric.compute()
         metric.reset()
         assert metric.signatures() == {}
+        assert metric.examples == []
         assert update(metric, self.examples).compute() == whole
 
     def test_no_examples_give_nan(self) -> None:
