@@ -14,7 +14,7 @@ from core.batch import Source
 from core.encoders.base import Encoder, Memory
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.recurrent import Cell, check_stack, recurrent_layer
+from core.layers.recurrent import Cell, as_autocast, check_stack, recurrent_layer
 from core.layers.recurrent_init import Init, initialise
 from core.masks import length_mask
 
@@ -91,7 +91,7 @@ class RecurrentEncoder(Encoder):
         """Runs all layers over embeddings (P, E): the top's states (P, D), and all last states, each (L, B, D)."""
         x, layout, last = packed.data, packed[1:], []
         for index, layer in enumerate(self.layers):
-            output, final = layer(PackedSequence(self.dropout(x), *layout))
+            output, final = layer(PackedSequence(as_autocast(self.dropout(x)), *layout))
             x = output.data + x if self.residual and index else output.data
             parts = final if isinstance(final, tuple) else (final,)
             last.append([part.transpose(0, 1).flatten(1) for part in parts])  # directions side by side: (B, D)

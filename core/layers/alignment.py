@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.encoders.base import Memory
 from core.errors import ConfigError
+from core.layers.recurrent import as_autocast
 
 Score = Literal["additive", "dot", "general"]
 
@@ -52,10 +53,7 @@ class Alignment(nn.Module, ABC):
 
     def prepare(self, memory: Memory) -> Attendable:
         """Does what depends on the memory alone, before the first query."""
-        values = memory.states.masked_fill(~memory.mask.unsqueeze(2), 0.0)
-        if torch.is_autocast_enabled(values.device.type):
-            # Else each step of a decoder would convert the whole memory again.
-            values = values.to(torch.get_autocast_dtype(values.device.type))
+        values = as_autocast(memory.states.masked_fill(~memory.mask.unsqueeze(2), 0.0))
         bias = torch.zeros(memory.mask.shape, device=values.device).masked_fill(~memory.mask, ABSENT)
         return Attendable(self.keys(values), values, bias.unsqueeze(1))
 

@@ -34,6 +34,12 @@ def recurrent_layer(cell: Cell, input_size: int, hidden_size: int, bidirectional
     return LAYERS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
 
 
+def as_autocast(x: Tensor) -> Tensor:
+    """Returns x in autocast's type where that is on: converted once, rather than at each step of a recurrence."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 def check_stack(num_layers: int, d_model: int) -> None:
     """Raises ConfigError where a stack would have no layer or no width."""
     if num_layers < 1:
