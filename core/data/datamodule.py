@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader
 
 from core.data.collate import TextExample, collate
 from core.data.corpus import Corpus, Split, TextPair
+from core.data.dropout import drop_merges
 from core.data.encode import Limits, Overlong, TextDataset, encode_pairs, spread_references
 from core.data.loader import ResumableLoader, text_loader
 from core.data.report import SplitReport, count_seen, report_table
 from core.data.sampler import BucketBatchSampler, Budget
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.tokenization import Specials, TokenizerOptions, TrainedTokenizer
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class Seq2SeqDataModule(LightningDataModule):
         max_target_length: the most target tokens, end token not counted.
         overlong: what happens to longer training pairs. In evaluation they are truncated, never dropped.
         append_eos: end each source with the end token.
+        bpe_dropout: probability of leaving out a merge in training, drawn anew each epoch (Provilkov et al. 2020);
+            the budget counts tokens without it.
         num_workers: processes that make batches; 0 for none beside the trainer's own.
         seed: of the order of the training batches.
         cache_dir: where trained tokenizers are kept; None for $POLYSEQ_CACHE or ~/.cache/polyseq.
@@ -63,11 +66,15 @@ class Seq2SeqDataModule(LightningDataModule):
         max_target_length: int = 256,
         overlong: Overlong = "drop",
         append_eos: bool = True,
+        bpe_dropout: float = 0.0,
         num_workers: int = 0,
         seed: int = 1,
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= bpe_dropout < 1:
+            raise ConfigError(f"data.bpe_dropout must be in [0, 1), got {bpe_dropout}")
+        self.bpe_dropout = bpe_dropout
         self.corpus = corpus
         self.tokenizer_options = tokenizer
         self.tokenizers_path = tokenizers
@@ -136,6 +143,9 @@ class Seq2SeqDataModule(LightningDataModule):
         dataset, report = encode_pairs(pairs, self.source_tokenizer, self.target_tokenizer, self.limits, training)
         if not len(dataset):
             raise DataError(f"the {split} split has no usable pair ({report.pairs} read, {report.dropped} dropped)")
+        if training and self.bpe_dropout:
+            sides = (self.source_tokenizer, self.target_tokenizer)
+            dataset = drop_merges(dataset, *sides, self.limits, self.bpe_dropout, self.seed)
         return dataset, report
 
     def prepare_data(self) -> None:

@@ -65,8 +65,8 @@ class TokenTable:
     def __getitem__(self, row: int) -> NDArray[np.int32]:
         return self.values[self.ends[row] - self.lengths[row] : self.ends[row]]
 
-    def tensor(self, row: int) -> Tensor:
-        """One row as (length,) int64."""
+    def tensor(self, row: int, epoch: int) -> Tensor:
+        """One row as (length,) int64, the same in all epochs."""
         return torch.from_numpy(self[row].astype(np.int64))
 
 
@@ -77,18 +77,20 @@ class TextDataset(Dataset[TextExample]):
         pairs: N of them.
         sources: their source ids.
         targets: their target ids, with the end token; None at prediction.
+        epoch: whose variants to give, where the rows differ from epoch to epoch (`core.data.dropout`).
     """
 
     def __init__(self, pairs: Sequence[TextPair], sources: TokenTable, targets: TokenTable | None) -> None:
         self.pairs, self.sources, self.targets = pairs, sources, targets
+        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> TextExample:
         pair = self.pairs[index]
-        target = None if self.targets is None else self.targets.tensor(index)
-        return TextExample(pair.id, self.sources.tensor(index), target, pair.source, pair.targets)
+        target = None if self.targets is None else self.targets.tensor(index, self.epoch)
+        return TextExample(pair.id, self.sources.tensor(index, self.epoch), target, pair.source, pair.targets)
 
 
 def spread_references(pairs: Sequence[TextPair]) -> list[TextPair]:

@@ -36,6 +36,7 @@ class ResumableLoader(DataLoader[TextExample]):
         pin_memory: give batches in page-locked memory.
     """
 
+    dataset: TextDataset
     batch_sampler: BucketBatchSampler
 
     def __init__(
@@ -58,6 +59,7 @@ class ResumableLoader(DataLoader[TextExample]):
 
     def __iter__(self) -> Iterator[Seq2SeqBatch]:  # type: ignore[override]
         self.batch_sampler.start_at(self.position())
+        self.dataset.epoch = self.batch_sampler.epoch
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:

@@ -27,8 +27,6 @@ class TokenizerOptions:
         lowercase: write everything in lower case.
         unicode_form: Unicode normal form; "none" leaves the text as it is.
         collapse_whitespace: make any run of white space one space, and drop it at both ends.
-        dropout: probability of leaving out a merge in training, sampled anew each epoch (BPE-dropout: Provilkov et
-            al. 2020, algorithm 1); only for kind "bpe". Evaluation always cuts without it.
     """
 
     kind: Kind = "bpe"
@@ -38,7 +36,6 @@ class TokenizerOptions:
     lowercase: bool = False
     unicode_form: UnicodeForm = "NFC"
     collapse_whitespace: bool = True
-    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         least = LEAST_BYTE_LEVEL if self.kind in ("bpe", "unigram") else 5
@@ -48,12 +45,6 @@ class TokenizerOptions:
             )
         if self.min_frequency < 1:
             raise ConfigError(f"tokenizer.min_frequency must be at least 1, got {self.min_frequency}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"tokenizer.dropout must be in [0, 1), got {self.dropout}")
-        if self.dropout and self.kind != "bpe":
-            raise ConfigError(
-                f"tokenizer.dropout leaves out merges, which kind {self.kind!r} has not: set it to 0 or use kind 'bpe'"
-            )
 
     def normalise(self, text: str) -> str:
         """Applies the normal form, lower case and white space of these options; lone surrogates become U+FFFD."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -15,6 +16,7 @@ from core.tokenization.trained import SPECIAL_NAMES, TrainedTokenizer
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import Model
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 
 @cache
@@ -25,13 +27,19 @@ def byte_letters() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
 
 
+def words_and_bytes() -> PreTokenizer:
+    """Cuts text into words (GPT-2's pattern), and writes them in byte letters."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return ByteLevel(add_prefix_space=False, use_regex=True)
+
+
 def byte_level(model: Model) -> Backend:
     """Puts a model behind the cut into words and bytes."""
     from tokenizers import Tokenizer as Backend
-    from tokenizers.pre_tokenizers import ByteLevel
 
     backend = Backend(model)
-    backend.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.pre_tokenizer = words_and_bytes()
     return backend
 
 
@@ -42,6 +50,11 @@ class ByteLevelTokenizer(TrainedTokenizer):
         """The bytes of a piece, which may be a part of a character."""
         letters = byte_letters()
         return bytes([letters[letter] for letter in piece])
+
+    def words(self, text: str) -> list[str]:
+        """What no piece crosses: the words of a text with the space before them, in byte letters."""
+        cut = self._backend.pre_tokenizer.pre_tokenize_str(self.prepare(text))
+        return [word for word, _ in cut]
 
 
 class SubwordTokenizer(ByteLevelTokenizer):
@@ -109,25 +122,36 @@ class UnigramTokenizer(ByteLevelTokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], options: TokenizerOptions) -> Self:
-        """Learns pieces by expectation maximisation and pruning."""
-        from tokenizers.models import Unigram
-        from tokenizers.trainers import UnigramTrainer
+        """Learns pieces by expectation maximisation and pruning.
 
-        backend = byte_level(Unigram())
-        unknown = SPECIAL_NAMES[3]
-        trainer = UnigramTrainer(
-            vocab_size=options.vocab_size - len(SPECIAL_NAMES) + 1,
-            initial_alphabet=sorted(byte_letters()),
-            special_tokens=[unknown],
-            unk_token=unknown,
-            show_progress=False,
+        By sentencepiece, because what tokenizers' own trainer learns changes from run to run.
+        """
+        from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+        splitter = words_and_bytes()
+        model = io.BytesIO()
+        SentencePieceTrainer.train(
+            sentence_iterator=("\t".join(word for word, _ in splitter.pre_tokenize_str(text)) for text in texts),
+            model_writer=model,
+            model_type="unigram",
+            pretokenization_delimiter="\t",  # pieces don't cross words
+            vocab_size=options.vocab_size - len(SPECIAL_NAMES) + 1,  # its unknown piece goes away again
+            hard_vocab_limit=False,
+            required_chars="".join(byte_letters()),
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            split_by_unicode_script=False,
+            split_by_number=False,
+            max_sentence_length=1 << 24,
+            num_threads=1,
+            bos_id=-1,
+            eos_id=-1,
+            minloglevel=2,
         )
-        backend.train_from_iterator(texts, trainer)
-        # The trainer sums in an order that changes from run to run: beyond six digits its scores are noise.
-        learnt = {piece: round(score, 6) for piece, score in json.loads(backend.to_str())["model"]["vocab"]}
-        del learnt[unknown]
-        ranked = sorted(learnt, key=lambda piece: (-learnt[piece], piece))
-        return cls(options, ranked, [learnt[piece] for piece in ranked])
+        trained = SentencePieceProcessor(model_proto=model.getvalue())
+        known = [index for index in range(len(trained)) if not trained.is_unknown(index)]
+        return cls(options, trained.id_to_piece(known), trained.get_score(known))
 
     @classmethod
     def from_state(cls, state: dict[str, str], options: TokenizerOptions) -> Self:
