@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from math import inf, isfinite
+from typing import Literal, get_args
 
 from core.errors import ConfigError
 
@@ -21,17 +22,18 @@ class GenerationOptions:
         max_length_ratio: and the most for each unit of memory, plus `max_length_offset`; None for no such limit.
         max_length_offset: see there.
         min_length: the fewest tokens of a hypothesis, without its end token.
-        length_penalty: what a finished hypothesis's log-probability is divided by: nothing, its length ("average"), or
-            ((5 + length) / 6) ** alpha ("gnmt": Wu et al. 2016, equation 14).
+        length_penalty: what a hypothesis's log-probability is divided by: nothing, length ** alpha ("average"), or
+            ((5 + length) / 6) ** alpha ("gnmt": Wu et al. 2016, equation 14); the length counts the end token.
         alpha: the exponent, of the length ("average") or in GNMT's formula.
         early_stopping: stop a source as soon as no open hypothesis can still become one of the n best: the same
-            result as running on.
+            result as running on until `beam_size` hypotheses have finished or the length's limit is reached.
         sample: draw tokens instead of taking the best ones.
         temperature: what the logits are divided by before drawing.
         top_k: draw from the k best tokens only; 0 for all.
         top_p: draw from the smallest set of tokens with this probability mass (Holtzman et al. 2020).
         seed: of the draws: the same seed gives the same text, whatever the batch.
         no_repeat_ngram: n-grams of this size never occur twice in a hypothesis; 0 for no such rule.
+        preselect: added scorers judge only this many of the model's best tokens a row, and the end token; 0 for all.
     """
 
     beam_size: int = 1
@@ -49,15 +51,56 @@ class GenerationOptions:
     top_p: float = 1.0
     seed: int = 0
     no_repeat_ngram: int = 0
+    preselect: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("beam_size", 1), ("n_best", 1), ("max_length", 1), ("min_length", 0), ("top_k", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"generation.{name} must be at least {least}, got {getattr(self, name)}")
+        self._check_ranges()
         if self.min_length > self.max_length:
             raise ConfigError(
                 f"generation.min_length is {self.min_length}, more than generation.max_length, {self.max_length}"
             )
+        if self.sample:
+            if self.beam_size > 1:
+                raise ConfigError(
+                    f"generation.sample draws and generation.beam_size={self.beam_size} searches: set beam_size=1 "
+                    "(n_best is the number of draws), or sample=false"
+                )
+        else:
+            self._check_search()
+
+    def _check_ranges(self) -> None:
+        least = {"beam_size": 1, "n_best": 1, "max_length": 1} | dict.fromkeys(
+            ("min_length", "top_k", "max_length_offset", "no_repeat_ngram", "preselect"), 0
+        )
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise ConfigError(f"generation.{name} must be at least {limit}, got {getattr(self, name)}")
+        if self.max_length_ratio is not None and not 0 < self.max_length_ratio < inf:
+            raise ConfigError(f"generation.max_length_ratio must be above 0, or null, got {self.max_length_ratio}")
+        if not 0 < self.temperature < inf:
+            raise ConfigError(f"generation.temperature must be above 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"generation.top_p must be above 0 and at most 1, got {self.top_p}")
+        if not isfinite(self.alpha):
+            raise ConfigError(f"generation.alpha must be a finite number, got {self.alpha}")
+        if self.length_penalty not in get_args(LengthPenalty):
+            raise ConfigError(
+                f"generation.length_penalty must be one of {', '.join(get_args(LengthPenalty))}, "
+                f"got {self.length_penalty!r}"
+            )
+
+    def _check_search(self) -> None:
+        if self.n_best > self.beam_size:
+            raise ConfigError(
+                f"generation.n_best is {self.n_best}, more than generation.beam_size, {self.beam_size}: a beam gives "
+                f"at most its own size; set beam_size={self.n_best}, or sample=true"
+            )
+        for name, neutral in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0)):
+            if getattr(self, name) != neutral:
+                raise ConfigError(
+                    f"generation.{name} is {getattr(self, name)}, but generation.sample is false and only draws use "
+                    f"it: set sample=true, or {name}={neutral}"
+                )
 
 
 @dataclass(frozen=True)

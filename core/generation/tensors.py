@@ -1,0 +1,41 @@
+"""Reductions over the vocabulary: what a step of generation spends its time on, beside the model.
+
+Letters: N rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Intermediate results of this many elements stay in the cache of a core: larger ones cost page faults on the CPU.
+BLOCK = 1 << 17
+
+
+def log_normaliser(logits: Tensor) -> Tensor:
+    """The logarithm of the sum of exponentials of each row: (N, V) to (N, 1)."""
+    if logits.device.type != "cpu" or logits.numel() <= 2 * BLOCK:
+        return logits.logsumexp(-1, keepdim=True)
+    rows = max(1, BLOCK // logits.size(1))
+    return torch.cat([part.logsumexp(-1, keepdim=True) for part in torch.split(logits, rows)])
+
+
+def best_tokens(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k best tokens of each row, best first: scores (N, V) to their scores and ids (N, k).
+
+    On the CPU torch.topk walks through a row element by element, while a maximum is vectorised. So the row is folded
+    into columns of 8 or 16, the columns with the k greatest maxima are found, and they contain the k best.
+    """
+    vocab_size = scores.size(1)
+    fold = 8 if vocab_size < 16384 else 16
+    width = vocab_size // fold
+    if scores.device.type != "cpu" or vocab_size < 2048 or fold * k > width:
+        return scores.topk(k, dim=1)
+    folded = scores[:, : fold * width].reshape(-1, fold, width).amax(1)  # (N, width)
+    columns = folded.topk(k, dim=1, sorted=False).indices  # (N, k)
+    ids = (columns.unsqueeze(1) + torch.arange(0, fold * width, width).unsqueeze(1)).flatten(1)  # (N, fold * k)
+    if fold * width < vocab_size:
+        rest = torch.arange(fold * width, vocab_size)
+        ids = torch.cat([ids, rest.expand(ids.size(0), -1)], dim=1)
+    best, order = scores.gather(1, ids).topk(k, dim=1)
+    return best, ids.gather(1, order)
