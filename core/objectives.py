@@ -12,12 +12,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from core.batch import Seq2SeqBatch, TextBatch, shift_right
 from core.decoders.base import Decoder
 from core.encoders.base import Memory
 from core.errors import ConfigError
+from core.heads import VocabularyHead
+from core.layers.cross_entropy import smoothed_cross_entropy, smoothed_cross_entropy_logits
 from core.masks import length_mask
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
@@ -61,10 +62,11 @@ def target_loss(decoder: Decoder, inputs: Tensor, target: TextBatch, memory: Mem
     is_token = length_mask(target.lengths, target.values.size(1))
     features = decoder.features(inputs, memory)[is_token]  # (N, D)
     wanted = target.values[is_token]  # (N,)
-    logits = decoder.head(features).float()  # (N, V)
-    total = F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")
-    with torch.no_grad():
-        nll = F.cross_entropy(logits, wanted, reduction="sum") if smoothing else total.detach()
+    if isinstance(decoder.head, VocabularyHead):
+        linear = decoder.head.projection
+        total, nll = smoothed_cross_entropy(features, linear.weight, linear.bias, wanted, smoothing)
+    else:
+        total, nll = smoothed_cross_entropy_logits(decoder.head(features), wanted, smoothing)
     return Loss(total, nll, target.lengths.sum())
 
 
