@@ -43,6 +43,28 @@ def byte_level(model: Model) -> Backend:
     return backend
 
 
+@cache
+def _latin_letters() -> dict[int, str]:
+    """How bytes are shown to sentencepiece: ASCII as it is, the others as Latin letters, which it keeps together.
+
+    Then it cuts words into letters, digits and signs by itself, much as `words_and_bytes` does.
+    """
+    plain = {byte: chr(byte) for byte in range(ord(" "), 0x7F)}
+    others = [byte for byte in range(256) if byte not in plain]
+    return plain | {byte: chr(ord("Ā") + rank) for rank, byte in enumerate(others)}
+
+
+def _for_sentencepiece(text: str) -> str:
+    return text.encode("utf-8").decode("latin-1").translate(_latin_letters())
+
+
+def _from_sentencepiece(piece: str) -> str:
+    """The byte letters of a piece that it learnt."""
+    bytes_of = {letter: byte for byte, letter in _latin_letters().items()} | {"▁": ord(" ")}
+    letter_of = {byte: letter for letter, byte in byte_letters().items()}
+    return "".join(letter_of[bytes_of[letter]] for letter in piece)
+
+
 class ByteLevelTokenizer(TrainedTokenizer):
     """Pieces are runs of bytes within a word; a space belongs to the word after it."""
 
@@ -128,21 +150,18 @@ class UnigramTokenizer(ByteLevelTokenizer):
         """
         from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-        splitter = words_and_bytes()
         model = io.BytesIO()
         SentencePieceTrainer.train(
-            sentence_iterator=("\t".join(word for word, _ in splitter.pre_tokenize_str(text)) for text in texts),
+            sentence_iterator=map(_for_sentencepiece, texts),
             model_writer=model,
             model_type="unigram",
-            pretokenization_delimiter="\t",  # pieces don't cross words
             vocab_size=options.vocab_size - len(SPECIAL_NAMES) + 1,  # its unknown piece goes away again
             hard_vocab_limit=False,
-            required_chars="".join(byte_letters()),
+            required_chars="".join(_latin_letters().values()).replace(" ", ""),
             character_coverage=1.0,
             normalization_rule_name="identity",
             add_dummy_prefix=False,
-            split_by_unicode_script=False,
-            split_by_number=False,
+            remove_extra_whitespaces=False,
             max_sentence_length=1 << 24,
             num_threads=1,
             bos_id=-1,
@@ -151,7 +170,8 @@ class UnigramTokenizer(ByteLevelTokenizer):
         )
         trained = SentencePieceProcessor(model_proto=model.getvalue())
         known = [index for index in range(len(trained)) if not trained.is_unknown(index)]
-        return cls(options, trained.id_to_piece(known), trained.get_score(known))
+        pieces = [_from_sentencepiece(trained.id_to_piece(index)) for index in known]
+        return cls(options, pieces, [trained.get_score(index) for index in known])
 
     @classmethod
     def from_state(cls, state: dict[str, str], options: TokenizerOptions) -> Self:
