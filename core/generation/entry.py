@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from core.batch import Source
 from core.generation.constraints import Constraints, check_constraints
@@ -57,7 +58,8 @@ def generate(
     check_constraints(constraints, options, specials, model.vocab_size, len(source))
     if not len(source):
         return []
-    with torch.inference_mode(), evaluating(ensemble):
+    networks = [network for scorer in (model, *scorers) for network in scorer.networks]
+    with torch.inference_mode(), evaluating(networks):
         memory = ensemble[0].encode(source)
         device = memory.states.device
         limits = length_limits(options, constraints, memory.lengths)
@@ -79,11 +81,11 @@ def generate(
 
 
 @contextmanager
-def evaluating(models: Sequence[EncoderDecoder]) -> Iterator[None]:
-    """Puts models into evaluation mode, and each of their modules back into its own mode afterwards."""
-    training = [module for model in models for module in model.modules() if module.training]
-    for model in models:
-        model.eval()
+def evaluating(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Puts networks into evaluation mode, and each of their modules back into its own mode afterwards."""
+    training = [module for network in networks for module in network.modules() if module.training]
+    for network in networks:
+        network.eval()
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite, log
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from core.batch import Source
@@ -34,9 +34,11 @@ class Scorer(ABC):
 
     Attributes:
         bounded: no score is above zero. Early stopping is given up where a scorer isn't.
+        networks: what generation puts into evaluation mode while it runs.
     """
 
     bounded: bool = True
+    networks: tuple[nn.Module, ...] = ()
 
     @abstractmethod
     def start(self, source: Source, memory: Memory) -> ScorerState:
@@ -44,7 +46,7 @@ class Scorer(ABC):
 
         Args:
             source: B sources.
-            memory: what the (first) model made of them, states (B, S, D).
+            memory: what the model that writes made of them, states (B, S, D).
         """
 
     @abstractmethod
@@ -102,12 +104,16 @@ class ModelScorer(Scorer):
         self.vocab_size = sizes[0]
         self.bounded = weight >= 0
         self._models, self._weight = tuple(models), _checked("weight", weight)
+        self.networks = self._models
 
     @override
     def start(self, source: Source, memory: Memory) -> DecoderStates:
-        first, *others = self._models
-        states = [first.decoder.start(memory)]
-        states += [model.decoder.start(model.encode(source)) for model in others]
+        return self.begin(source, self._models[0].encode(source))
+
+    def begin(self, source: Source, memory: Memory) -> DecoderStates:
+        """Starts, where the memory is the first model's own: the other models read the source themselves."""
+        memories = [memory, *(model.encode(source) for model in self._models[1:])]
+        states = (model.decoder.start(each) for model, each in zip(self._models, memories, strict=True))
         return DecoderStates(tuple(states))
 
     def logits(self, tokens: Tensor, state: ScorerState) -> tuple[Tensor, ScorerState]:
@@ -137,6 +143,7 @@ class LanguageModelScorer(Scorer):
 
     def __init__(self, decoder: Decoder, memory: Memory, weight: float) -> None:
         self._decoder, self._memory, self._weight = decoder, memory, _checked("weight", weight)
+        self.networks = (decoder,)
         self.bounded = weight >= 0
 
     @override

@@ -68,7 +68,7 @@ class Judges:
 
     def start(self, source: Source, memory: Memory) -> None:
         """Begins with one row a source."""
-        self._state: ScorerState = self._model.start(source, memory)
+        self._state: ScorerState = self._model.begin(source, memory)
         self._states = [scorer.start(source, memory) for scorer in self._scorers]
 
     def reorder(self, rows: Tensor, sources: Tensor | None) -> None:

@@ -144,8 +144,8 @@ class ConstrainedBeamSearch(BeamSearch):
 
     def _winners(self, position: int, pool: list[Candidate]) -> list[tuple[int, Ending]]:
         """The hypotheses that finish: those that would have a place if they kept on competing."""
-        length = len(self._trace)
-        if length >= self._limits[self._trace.sources[position]]:  # nothing else can become of them
+        length, demanded = len(self._trace), any(candidate.progress.phrases for candidate in pool)
+        if demanded and length >= self._limits[self._trace.sources[position]]:  # rather than cut what is met
             pool = [candidate for candidate in pool if candidate.token == self._eos]
         return [
             (position, Ending(c.total, c.log_prob, length, c.row, finished=True))

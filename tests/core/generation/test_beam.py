@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -42,7 +43,8 @@ PENALTIES: list[tuple[LengthPenalty, float]] = [
 def reference_beam(model: EncoderDecoder, source: Source, options: GenerationOptions) -> list[Hypothesis]:
     """The definition, one source at a time, without caches: what BeamSearch's docstring says."""
     vocab_size, beam = model.decoder.embedding.num_embeddings, options.beam_size
-    opened, finished = [((), 0.0)], []  # type: ignore[var-annotated]
+    opened: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    finished: list[Hypothesis] = []
     for length in range(options.max_length + 1):
         with torch.inference_mode():
             read = torch.tensor([[SPECIALS.bos, *tokens] for tokens, _ in opened])
@@ -133,20 +135,9 @@ def test_early_stopping_saves_steps() -> None:
 
 
 def steps(model: EncoderDecoder, source: Source, options: GenerationOptions) -> int:
-    count = 0
-
-    def hook(*_: object) -> None:
-        nonlocal count
-        count += 1
-
-    decoder = model.decoder
-    original = decoder.step
-    try:
-        decoder.step = lambda *args: (hook(), original(*args))[1]  # type: ignore[method-assign]
+    with patch.object(model.decoder, "step", wraps=model.decoder.step) as step:
         generate(model, source, options, SPECIALS)
-    finally:
-        decoder.step = original  # type: ignore[method-assign]
-    return count
+    return step.call_count
 
 
 def beam_of_one(model: EncoderDecoder, source: Source, options: GenerationOptions) -> list[list[Hypothesis]]:
@@ -261,7 +252,7 @@ def test_scores_in_half_precision_are_summed_in_float32() -> None:
     model = toy_model(vocab_size=30)
     model.decoder.head.bfloat16()
     half = model.decoder.head.forward
-    model.decoder.head.forward = lambda x: half(x.bfloat16())  # type: ignore[method-assign]
+    model.decoder.head.forward = lambda x: half(x.bfloat16())
     source = toy_source(3)
     options = GenerationOptions(beam_size=3, max_length=20, min_length=15)
     for index, (best,) in enumerate(generate(model, source, options, SPECIALS)):

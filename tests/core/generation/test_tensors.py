@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core.generation.tensors import best_tokens, log_normaliser
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (40, 2048), (7, 5003), (2, 33001)])
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_best_tokens_are_topk(shape: tuple[int, int], k: int) -> None:
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    scores[0, -1] = 100.0  # in what the fold leaves over
+    expected, ids = scores.topk(k, dim=1)
+    best, ours = best_tokens(scores, k)
+    assert torch.equal(best, expected)
+    assert torch.equal(ours, ids)
+
+
+def test_best_tokens_where_most_are_banned_or_equal() -> None:
+    scores = torch.full((2, 4000), float("-inf"))
+    scores[0, [5, 505, 3999]] = torch.tensor([1.0, 3.0, 2.0])
+    scores[1] = 0.5
+    best, ids = best_tokens(scores, 4)
+    assert best[0].tolist() == [3.0, 2.0, 1.0, float("-inf")]
+    assert ids[0, :3].tolist() == [505, 3999, 5]
+    assert best[1].tolist() == [0.5] * 4
+    assert len(set(ids[1].tolist())) == 4
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (300, 2000), (3, 200_000)])
+def test_log_normaliser_is_logsumexp(shape: tuple[int, int]) -> None:
+    logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 10
+    expected = logits.double().logsumexp(1, keepdim=True).float()
+    torch.testing.assert_close(log_normaliser(logits), expected)
