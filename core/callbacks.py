@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
 
@@ -37,8 +38,8 @@ class FitOptions:
     keep: int = 0
 
 
-def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path) -> list[Callback]:
-    """Makes the callbacks of a training run that writes into a folder."""
+def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path, log_every: int) -> list[Callback]:
+    """Makes the callbacks of a training run that writes into a folder and tells of every so many updates."""
     best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
     callbacks: list[Callback] = []
     if options.ema_decay:
@@ -54,7 +55,7 @@ def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path) -> l
             enable_version_counter=False,
         ),
         FinalCheckpoint(folder / "last.ckpt"),
-        Reporter(),
+        Reporter(log_every),
     ]
     if options.keep:
         callbacks.append(ModelCheckpoint(folder, "{step}", monitor="step", mode="max", save_top_k=options.keep))
@@ -78,7 +79,8 @@ class FinalCheckpoint(Callback):
 class Reporter(Callback):
     """Tells a person what goes on: a line at each logged step, samples at each validation, a table at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_every: int) -> None:
+        self.log_every = log_every
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.started = time.monotonic()
         self.noted = (self.started, 0)
@@ -95,7 +97,7 @@ class Reporter(Callback):
         """Prints and logs the speed since the last line."""
         module = _module(pl_module)
         step = trainer.global_step
-        if step % trainer.log_every_n_steps or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if step % self.log_every or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         now = time.monotonic()
         then, tokens = self.noted
@@ -120,7 +122,7 @@ class Reporter(Callback):
         module = _module(pl_module)
         then, tokens = self.noted
         self.noted = (then + time.monotonic() - self.validating, tokens)
-        if not (trainer.training and trainer.is_global_zero):
+        if trainer.state.fn != TrainerFn.FITTING or not trainer.is_global_zero:
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         self.console.print(f"step {trainer.global_step}  " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))

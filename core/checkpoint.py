@@ -53,7 +53,7 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> dict[str, Any]
     if not is_zipfile(file):
         raise CheckpointError(f"{file} is truncated or not a checkpoint: it is no zip archive with an intact end")
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{file} can't be read as a checkpoint: {reason}") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -17,6 +18,7 @@ from typing_extensions import Self
 
 from core.batch import Seq2SeqBatch, shift_right
 from core.checkpoint import KEY, card, read_checkpoint
+from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
 from core.distributed import sum_over_ranks, world_size
 from core.encoders.base import Encoder
@@ -26,7 +28,6 @@ from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
 from core.optim import Schedule
 from core.seq2seq import EncoderDecoder, tie_embeddings
-from core.tokenization import TrainedTokenizer, load_tokenizer
 from core.updates import UpdateGuard
 
 EncoderFactory = Callable[[int], Encoder]
@@ -41,7 +42,7 @@ class Seq2SeqModule(LightningModule):
 
     Args:
         source_size: the size of the encoder's input; the datamodule knows it.
-        tokenizers: by side; "target" must be there. The datamodule has them.
+        vocabularies: the tokenizers of both sides; the datamodule has them.
         encoder: made with the source's size.
         decoder: made with the target's vocabulary size and the encoder's width.
         objective: what a training step minimises.
@@ -59,7 +60,7 @@ class Seq2SeqModule(LightningModule):
     def __init__(
         self,
         source_size: int,
-        tokenizers: dict[str, TrainedTokenizer],
+        vocabularies: Vocabularies,
         encoder: EncoderFactory,
         decoder: DecoderFactory,
         objective: Objective | None = None,
@@ -71,8 +72,8 @@ class Seq2SeqModule(LightningModule):
     ) -> None:
         super().__init__()
         self.source_size = source_size
-        self.tokenizers = tokenizers
-        self.target_tokenizer = tokenizers["target"]
+        self.vocabularies = vocabularies
+        self.target_tokenizer = vocabularies.target
         self.specials = self.target_tokenizer.specials
         self.model = build_model(source_size, len(self.target_tokenizer), encoder, decoder, tie_embeddings)
         self.objective = CrossEntropy() if objective is None else objective
@@ -99,12 +100,12 @@ class Seq2SeqModule(LightningModule):
         checkpoint = read_checkpoint(path, cls.task)
         about = checkpoint[KEY]
         parser = ArgumentParser(exit_on_error=False)
-        skipped: set[str | int] = {"source_size", "tokenizers"}
+        skipped: set[str | int] = {"source_size", "vocabularies"}
         parser.add_class_arguments(cls, "model", fail_untyped=False, sub_configs=True, skip=skipped, instantiate=False)
         config = parser.parse_object({"model": about["config"]["model"]})
         options = parser.instantiate_classes(config).model.as_dict()
-        tokenizers = {side: load_tokenizer(state) for side, state in about["tokenizers"].items()}
-        module = cls(source_size=about["source_size"], tokenizers=tokenizers, **options)
+        vocabularies = Vocabularies.from_state(about["tokenizers"])
+        module = cls(source_size=about["source_size"], vocabularies=vocabularies, **options)
         module.config = about["config"]
         module.load_state_dict(checkpoint["state_dict"])
         return module.eval()
@@ -161,7 +162,7 @@ class Seq2SeqModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begins a metric anew."""
-        self._begin_scoring("fit" if self.trainer.training or self.trainer.sanity_checking else "validate")
+        self._begin_scoring("fit" if self.trainer.state.fn == TrainerFn.FITTING else "validate")
 
     def on_test_epoch_start(self) -> None:
         """Begins a metric anew."""
@@ -187,7 +188,7 @@ class Seq2SeqModule(LightningModule):
         loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)
         self._scores += torch.stack([loss.nll.double(), loss.tokens.double()])
         options = self.generation
-        if self.trainer.training:  # many validations: the cheapest search tells enough
+        if self.trainer.state.fn == TrainerFn.FITTING:  # many validations: the cheapest search tells enough
             options = replace(options, beam_size=1, n_best=1, sample=False)
         hypotheses = [texts[0][0] for texts in self.generate_texts(batch, options)]
         self.metric.update(batch.ids, hypotheses, batch.references, batch.source_texts)
@@ -221,7 +222,7 @@ class Seq2SeqModule(LightningModule):
         Raises:
             CheckpointError: it writes another vocabulary.
         """
-        if member.target_tokenizer.state() != self.target_tokenizer.state():
+        if member.target_tokenizer.fingerprint != self.target_tokenizer.fingerprint:
             raise CheckpointError(f"ensemble: {name} has another target vocabulary than the first checkpoint")
         self.members.append(member.model.eval().to(self.device))
 
@@ -233,14 +234,14 @@ class Seq2SeqModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights alone don't tell."""
-        tokenizers = {side: tokenizer.state() for side, tokenizer in self.tokenizers.items()}
-        checkpoint[KEY] = card(self.task, self.source_size, self.config, tokenizers)
+        checkpoint[KEY] = card(self.task, self.source_size, self.config, self.vocabularies.state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that were trained with another vocabulary."""
-        for side, tokenizer in self.tokenizers.items():
-            theirs = load_tokenizer(checkpoint[KEY]["tokenizers"][side])
-            if theirs.state() != tokenizer.state():
+        theirs_of_both = Vocabularies.from_state(checkpoint[KEY]["tokenizers"])
+        for side in ("source", "target"):
+            tokenizer, theirs = getattr(self.vocabularies, side), getattr(theirs_of_both, side)
+            if theirs.fingerprint != tokenizer.fingerprint:
                 raise CheckpointError(
                     f"the {side} vocabulary ({tokenizer.fingerprint}, {len(tokenizer)} types) doesn't belong to the "
                     f"checkpoint, which was trained with {theirs.fingerprint} ({len(theirs)} types): leave "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -65,7 +68,7 @@ def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parse
     parser.add_class_arguments(data_class, "data", fail_untyped=False, sub_configs=True)
     parser.add_class_arguments(module_class, "model", fail_untyped=False, sub_configs=True)
     parser.link_arguments("data.source_size", "model.source_size", apply_on="instantiate")
-    parser.link_arguments("data.by_side", "model.tokenizers", apply_on="instantiate")
+    parser.link_arguments("data.vocabularies", "model.vocabularies", apply_on="instantiate")
     return parser
 
 
@@ -80,6 +83,7 @@ def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> Non
     with _defaults(task, verb, checkpoint) as files:
         parser = build_parser(task, classes, files)
         config = parser.parse_args(list(arguments))
+    _silence()
     seed_everything(config.seed_everything, workers=True)
     _choose_precision(config, verb)
     _check_distribution(config)
@@ -126,7 +130,8 @@ class Run:
 def fit(run: Run) -> None:
     """Trains, from the start or from a checkpoint."""
     folder = _run_folder(run)
-    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder))
+    log_every = run.config.trainer.log_every_n_steps or 50
+    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every))
     if trainer.is_global_zero and not run.config.trainer.fast_dev_run:
         folder.mkdir(parents=True, exist_ok=True)
         _keep_old(folder / "metrics.csv")  # CSVLogger would delete it
@@ -177,7 +182,7 @@ def _predict(run: Run) -> None:
         checkpoint = read_checkpoint(run.config.ckpt_path)
         run.module.on_load_checkpoint(checkpoint)
         run.module.load_state_dict(checkpoint["state_dict"])
-    predict(run.module, run.data, run.init)
+    predict(run.module, run.data, PredictOptions.of(run.init))
 
 
 def _checkpoint(task: str, verb: str, arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -257,6 +262,15 @@ def _add_members(run: Run) -> None:
         run.module.add_member(member, path)
 
 
+def _silence() -> None:
+    """Drops what Lightning tells on each run and nobody can act on; what it tells of the data and the run stays."""
+    for text in NOISE:
+        warnings.filterwarnings("ignore", text)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not any(re.match(text, record.getMessage()) for text in NOISE)
+    )
+
+
 @contextmanager
 def _one_line_for_other_weights() -> Iterator[None]:
     """Weights that don't fit the model are the user's mix-up of options, not a bug."""
@@ -271,6 +285,17 @@ def _one_line_for_other_weights() -> Iterator[None]:
         ) from error
 
 
+NOISE = (
+    r".*exists and is not empty",
+    r".*isinstance\(treespec, LeafSpec\)",
+    r".*smaller than the logging interval",
+    r"You have overridden `transfer_batch_to_device`",
+    r"`weights_only` was not set",
+    r".*does not have many workers",
+    r".*Tip: ",
+    r"TPU available",
+    r"Starting from v1.9.0, `tensorboardX` has been removed",
+)
 HERE = Path(__file__).parent.parent
 RUNS: dict[str, Callable[[Run], None]] = {
     "fit": fit,
