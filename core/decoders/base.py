@@ -72,7 +72,8 @@ class Decoder(nn.Module, ABC):
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Reads one token a row: tokens (N,) to the logits of the next (N, V) and the state after it.
 
-        The logits are the caller's, who may write into them. The state that was passed in must not be used afterwards: its buffers may be reused.
+        The logits are the caller's, who may write into them. The state that was passed in must not be used
+        afterwards: its buffers may be reused.
         """
 
     def attention(self, tokens: Tensor, memory: Memory) -> Tensor | None:
