@@ -94,7 +94,7 @@ class TransformerDecoder(Decoder):
         positions: how the order of the tokens is told.
         max_positions: the longest target that learned positions allow.
         scale_embedding: multiply the embeddings by sqrt(D).
-        tie: the head's weights are the target's embeddings (Press & Wolf 2017).
+        tie: the head's weights are the target's embeddings (Press & Wolf 2017). It has no bias, as in the paper's code.
 
     Raises:
         ConfigError: num_heads doesn't divide d_model, an odd width with positions that need an even one.
@@ -136,7 +136,7 @@ class TransformerDecoder(Decoder):
         )
         self.layers = nn.ModuleList(DecoderLayer(options, memory_size) for _ in range(num_layers))
         self.norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
-        self.head = VocabularyHead(d_model, vocab_size, tied=self.embed.table if tie else None)
+        self.head = VocabularyHead(d_model, vocab_size, tied=self.embed.table if tie else None, bias=False)
 
     @property
     def embedding(self) -> nn.Embedding:  # type: ignore[override]  # the base declares it writable; a module may own it

@@ -111,7 +111,8 @@ def _accumulate(
         logit, log_norm = _log_norm(logits, probs, ids)
         log_norms, wanted = log_norms + log_norm.sum(), wanted + logit.sum()
         if gradients is not None:
-            probs.scatter_add_(1, ids, probs.new_full((1, 1), smoothing - 1).expand(ids.shape))
+            # An index, because scatter_add_ copies the whole matrix on the CPU.
+            probs[torch.arange(len(ids), device=ids.device), ids.squeeze(1)] -= 1 - smoothing
             gradients.features[rows] = probs @ matrix
             gradients.weight.add_((probs.T @ inputs).to(weight.dtype))
             if gradients.bias is not None:
