@@ -11,7 +11,7 @@ from core.errors import DataError
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; one that ends in .gz is unpacked.
+    """The bytes of a file without a byte order mark; one that ends in .gz is unpacked.
 
     Raises:
         DataError: there is no such file, or it is empty or not readable.
@@ -22,6 +22,7 @@ def read_bytes(path: Path) -> bytes:
         raise DataError("there is no such file", path) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"can't be read: {error}", path) from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise DataError("the file is empty", path)
     return data
@@ -33,7 +34,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: see `read_bytes`; or a line isn't UTF-8.
     """
-    lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = read_bytes(path).split(b"\n")
     if not lines[-1]:
         lines.pop()  # what stands after the last line's end
     return [_decode(line.removesuffix(b"\r"), path, number) for number, line in enumerate(lines, start=1)]
