@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from core.data.text import read_lines
-from core.errors import PolyseqError
+from core.errors import DataError, PolyseqError
 from core.tokenization.options import Kind, TokenizerOptions, UnicodeForm
 from core.tokenization.store import read_tokenizer, save_tokenizer, train_tokenizer
 
@@ -61,8 +61,11 @@ def encode(arguments: argparse.Namespace) -> None:
 def decode(arguments: argparse.Namespace) -> None:
     """Shows what lines of ids stand for."""
     tokenizer = read_tokenizer(arguments.tokenizer)
-    for line in sys.stdin:
-        print(tokenizer.decode([int(index) for index in line.split()]))
+    for number, line in enumerate(sys.stdin, start=1):
+        try:
+            print(tokenizer.decode([int(index) for index in line.split()]))
+        except (ValueError, IndexError):
+            raise DataError(f"not ids below {len(tokenizer)}: {line.strip()}", "standard input", number) from None
 
 
 def main() -> None:
@@ -70,7 +73,7 @@ def main() -> None:
     arguments = parser().parse_args()
     try:
         {"train": train, "encode": encode, "decode": decode}[arguments.command](arguments)
-    except PolyseqError as error:
+    except (PolyseqError, UnicodeDecodeError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -17,6 +17,7 @@ from core.tokenization import (
     TokenizerOptions,
     load_tokenizer,
     read_tokenizer,
+    save_tokenizer,
     train_tokenizer,
 )
 from core.tokenization.__main__ import main
@@ -221,6 +222,14 @@ class TestCommand:
     def test_an_error_is_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SystemExit, match=r"^error: .*none\.txt: there is no such file$"):
             self.run(monkeypatch, "train", "--input", str(tmp_path / "none.txt"), "--output", str(tmp_path / "t.json"))
+
+    @pytest.mark.parametrize("line", ["4 x", "4 999"])
+    def test_what_is_no_id_is_refused_with_its_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+    ) -> None:
+        save_tokenizer(trained(BPE), tmp_path / "t.json")
+        with pytest.raises(SystemExit, match=f"^error: standard input:2: not ids below 300: {line}$"):
+            self.run(monkeypatch, "decode", "--tokenizer", str(tmp_path / "t.json"), text=f"4 5\n{line}\n")
 
 
 def test_bpe_is_the_same_in_another_process(tmp_path: Path) -> None:

@@ -118,10 +118,10 @@ def test_references_are_spread_in_training_and_kept_in_evaluation(tmp_path: Path
 
     data = make(tmp_path, Captions())
     data.setup("fit")
-    assert sorted(index for batch in data.train_dataloader() for index in batch.ids) == list(range(20))  # type: ignore[attr-defined]
+    assert sorted(index for batch in data.train_dataloader() for index in batch.ids) == list(range(20))
     (batch,) = list(data.val_dataloader())
-    assert sorted(batch.ids) == list(range(10))  # type: ignore[attr-defined]
-    assert ("one 3", "two 3") in batch.references  # type: ignore[attr-defined]
+    assert sorted(batch.ids) == list(range(10))
+    assert ("one 3", "two 3") in batch.references
 
 
 def test_dropout_is_for_training_alone(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_dropout_is_for_training_alone(tmp_path: Path) -> None:
     epochs = []
     for epoch in (0, 1, 0):
         loader.batch_sampler.set_epoch(epoch)
-        epochs.append({i: row for b in loader for i, row in zip(b.ids, b.source.values.tolist(), strict=True)})  # type: ignore[attr-defined]
+        epochs.append({i: row for b in loader for i, row in zip(b.ids, b.source.values.tolist(), strict=True)})
     assert epochs[0] == epochs[2]
     assert epochs[0] != epochs[1]
     with pytest.raises(ConfigError, match=r"bpe_dropout must be in \[0, 1\), got 1"):
@@ -143,5 +143,5 @@ def test_dropout_is_for_training_alone(tmp_path: Path) -> None:
 def test_lines_are_batched_with_the_same_tokens(tmp_path: Path) -> None:
     data = make(tmp_path)
     (batch,) = list(data.text_loader(["the dog", ""]))
-    assert batch.ids == (0,)  # type: ignore[attr-defined]
-    assert batch.source.values[0].tolist() == [*data.source_tokenizer.encode("the dog"), 2]  # type: ignore[attr-defined]
+    assert batch.ids == (0,)
+    assert batch.source.values[0].tolist() == [*data.source_tokenizer.encode("the dog"), 2]
