@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from jsonargparse import ArgumentParser
 
 from core.data.corpus import Corpus, Split, TextPair, numbered
 from core.data.datamodule import Seq2SeqDataModule
@@ -145,3 +146,15 @@ def test_lines_are_batched_with_the_same_tokens(tmp_path: Path) -> None:
     (batch,) = list(data.text_loader(["the dog", ""]))
     assert batch.ids == (0,)
     assert batch.source.values[0].tolist() == [*data.source_tokenizer.encode("the dog"), 2]
+
+
+@pytest.mark.parametrize("name", ["AlignedText", "TsvCorpus", "CsvCorpus", "JsonlCorpus", "DatasetCorpus"])
+def test_readers_are_chosen_by_their_bare_name(name: str) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Seq2SeqDataModule, "data")
+    own = {
+        "AlignedText": {"folder": "x", "source": "en", "target": "de"},
+        "DatasetCorpus": {"path": "x"},
+    }
+    parsed = parser.parse_object({"data": {"corpus": {"class_path": name, "init_args": own.get(name, {})}}})
+    assert type(parser.instantiate_classes(parsed).data.corpus).__name__ == name
