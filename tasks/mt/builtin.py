@@ -7,8 +7,10 @@ declines its ordinals and splits its verbs: a real problem of alignment, with on
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from random import Random
 from typing import Generic, TypeVar
 
@@ -39,13 +41,29 @@ class Values(Generic[Value]):
         return values
 
 
-def divide(values: set[Value], basic: set[Value], rng: Random) -> Values[Value]:
-    """Shares values out to the splits; the basic ones, whose words follow from no others, are always train's."""
-    rest = sorted(values - basic)
-    rng.shuffle(rest)
-    val = round(len(rest) * HELD_OUT["val"])
-    test = val + round(len(rest) * HELD_OUT["test"])
-    return Values(sorted(set(rest[test:]) | basic), sorted(rest[:val]), sorted(rest[val:test]))
+def divide(values: set[Value], basic: set[Value], rng: Random, bounds: Sequence[Value] = ()) -> Values[Value]:
+    """Shares values out to the splits.
+
+    Args:
+        values: all of them.
+        basic: those whose words follow from no others; they are always train's.
+        rng: chooses.
+        bounds: the values below each bound are shared out by themselves, so that every split has some of them.
+    """
+    shares: dict[Split, list[Value]] = {"train": sorted(basic), "val": [], "test": []}
+    rest: list[Value] = sorted(values - basic)
+    ends: list[int] = [*(bisect_left(rest, bound) for bound in bounds), len(rest)]
+    for start, end in pairwise([0, *ends]):
+        chosen = rng.sample(rest[start:end], end - start)
+        val, held_out = (round(len(chosen) * share) for share in (HELD_OUT["val"], sum(HELD_OUT.values())))
+        parts: dict[Split, list[Value]] = {
+            "val": chosen[:val],
+            "test": chosen[val:held_out],
+            "train": chosen[held_out:],
+        }
+        for split, share in parts.items():
+            shares[split].extend(share)
+    return Values(*(sorted(share) for share in shares.values()))
 
 
 class BuiltInCorpus(Corpus):
@@ -71,7 +89,7 @@ class BuiltInCorpus(Corpus):
             if size < 1:
                 raise ConfigError(f"data.corpus.{split} must be at least 1, got {size}")
         rng = Random(f"values {seed}")  # a string seeds the same everywhere, with no hash()
-        self.numbers = divide(_numbers(rng), {*range(21), *range(30, 101, 10), 1_000, 1_000_000}, rng)
+        self.numbers = divide(_numbers(rng), {*range(21), *range(30, 101, 10), 1_000, 1_000_000}, rng, (100, 1_000))
         hours, halves = set(range(0, 720, 60)), set(range(30, 720, 60))  # halb zehn doesn't follow from neun
         self.times = divide(set(range(720)), hours | halves, rng)
         self.days = divide(_days_of_year(), set(), rng)
@@ -109,28 +127,35 @@ class BuiltInCorpus(Corpus):
         return source[0].upper() + source[1:] + end, target[0].upper() + target[1:] + end
 
     def _values(self, frame: Frame, split: Split, rng: Random) -> list[Forms]:
-        """Draws two values of each kind, and what goes with them."""
+        """Draws two values of each kind, and what goes with them; in a range the smaller first, but of times any."""
+        ordered = sorted if frame.range else list
         numbers = self.numbers.of(split)
-        low, high = bisect_left(numbers, frame.low), bisect_right(numbers, frame.high)
-        time, other_time = (rng.choice(self.times.of(split)) for _ in range(2))
+        fitting = range(bisect_left(numbers, frame.low), bisect_right(numbers, frame.high))
+        number, other_number = ordered(numbers[index] for index in rng.sample(fitting, 2))
+        time, other_time = rng.sample(self.times.of(split), 2)
         read_out = rng.random() < 0.4
         month_first, with_year, currency = rng.random() < 0.3, rng.random() < 0.5, rng.choice(CURRENCIES)
+        day, other_day = ordered(self._days(split, with_year, rng))
+        price, other_price = ordered(rng.sample(self.prices.of(split), 2))
         return [
-            number_forms(numbers[rng.randrange(low, high)]),
-            number_forms(numbers[rng.randrange(low, high)], "other_number"),
+            number_forms(number),
+            number_forms(other_number, "other_number"),
             time_forms(time, read_out),
             time_forms(other_time, read_out, "other_time"),
             _day_part(time // 60 or 12, rng),
-            date_forms(self._day(split, rng), month_first, with_year),
-            date_forms(self._day(split, rng), month_first, with_year, "other_date"),
-            price_forms(rng.choice(self.prices.of(split)), currency),
-            price_forms(rng.choice(self.prices.of(split)), currency, "other_price"),
+            date_forms(day, month_first, with_year),
+            date_forms(other_day, month_first, with_year, "other_date"),
+            price_forms(price, currency),
+            price_forms(other_price, currency, "other_price"),
         ]
 
-    def _day(self, split: Split, rng: Random) -> date:
-        month, day = rng.choice(self.days.of(split))
-        year = rng.randint(*YEARS)
-        return date(year // 4 * 4 if (month, day) == (2, 29) else year, month, day)
+    def _days(self, split: Split, with_year: bool, rng: Random) -> list[date]:
+        """Draws two days: of two years, or of one where the year isn't named."""
+        chosen = rng.sample(self.days.of(split), 2)
+        first, second = rng.randint(*YEARS), rng.randint(*YEARS)
+        years = (first, second) if with_year else (first, first)
+        # The 29th of February is in the leap year at or before the one that was drawn.
+        return [date(year // 4 * 4 if day == (2, 29) else year, *day) for day, year in zip(chosen, years, strict=True)]
 
 
 def _numbers(rng: Random) -> set[int]:

@@ -35,6 +35,11 @@ class Frame:
         """It ends with a question mark of its own."""
         return self.english.endswith("?")
 
+    @property
+    def range(self) -> bool:
+        """It names two values of a kind."""
+        return "{other_" in self.english
+
 
 # Names by slot, English and German, all in the nominative; "good_accusative" beside "good".
 NAMES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -253,7 +258,8 @@ _PRICES = (
     Frame("the bill comes to {price}", "die Rechnung beträgt {price_accusative}"),
     Frame("the price rose by {price}", "der Preis stieg um {price_accusative}"),
     Frame(
-        "the price fell from {price} to {other_price}", "der Preis fiel von {price_dative} auf {other_price_accusative}"
+        "the price rose from {price} to {other_price}",
+        "der Preis stieg von {price_dative} auf {other_price_accusative}",
     ),
     Frame(
         "the coffee costs {price} and the cake {other_price}",

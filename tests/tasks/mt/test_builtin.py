@@ -15,13 +15,13 @@ from tasks.mt.builtin_frames import FRAMES, Frame
 from tasks.mt.builtin_values import cardinal, counted, date_forms, number_forms, ordinal, price_forms, time_forms
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-CORPUS = BuiltInCorpus(train=3_000)
+CORPUS = BuiltInCorpus()
 PAIRS = {split: CORPUS.read(split) for split in SPLITS}
 ALL_FRAMES = [frame for frames in FRAMES.values() for frame in frames]
 
 
 def test_sizes_and_ids() -> None:
-    assert [len(PAIRS[split]) for split in SPLITS] == [3_000, 500, 500]
+    assert [len(PAIRS[split]) for split in SPLITS] == [12_000, 500, 500]
     assert [pair.id for pair in PAIRS["test"]] == list(range(500))
     assert all(len(pair.targets) == 1 for pair in PAIRS["train"])
 
@@ -40,6 +40,13 @@ def test_another_seed_is_another_corpus() -> None:
     assert len(other & {pair.source for pair in PAIRS["test"]}) < 50
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_any_seed_will_do(seed: int) -> None:
+    corpus = BuiltInCorpus(train=100, val=100, test=100, seed=seed)
+    sources = [pair.source for split in SPLITS for pair in corpus.read(split)]
+    assert len(set(sources)) == 300
+
+
 def test_a_source_comes_once() -> None:
     sources = [pair.source for split in SPLITS for pair in PAIRS[split]]
     assert len(sources) == len(set(sources))
@@ -54,7 +61,7 @@ def test_no_value_is_shared_by_two_splits(kind: str) -> None:
 
 def test_no_text_of_a_held_out_value_is_in_the_training_sentences() -> None:
     """Looks for the words themselves, at the ends of words, whatever the split's code thinks that it did."""
-    texts = [f" {pair.source.lower().rstrip('.?')} ".replace("-", "") for pair in BuiltInCorpus().read("train")]
+    texts = [f" {pair.source.lower().rstrip('.?')} ".replace("-", "") for pair in PAIRS["train"]]
     for hour_minute in CORPUS.times.test:
         spoken = time_forms(hour_minute, read_out=False).english["time"].replace("-", "")
         if " past " in spoken or " to " in spoken:  # "two to four" may be within "twenty-two to four"
@@ -72,7 +79,7 @@ def test_no_text_of_a_held_out_value_is_in_the_training_sentences() -> None:
 
 
 def test_every_word_of_the_test_is_in_the_training_sentences() -> None:
-    known = {word for pair in BuiltInCorpus().read("train") for word in _words(pair.source)}
+    known = {word for pair in PAIRS["train"] for word in _words(pair.source)}
     assert {word for pair in PAIRS["test"] for word in _words(pair.source)} <= known
 
 
@@ -221,5 +228,6 @@ def test_more_sentences_than_there_are_are_refused(monkeypatch: pytest.MonkeyPat
     one = (Frame("{number}", "{number}", phrase=True),)
     monkeypatch.setattr("tasks.mt.builtin.FRAMES", dict.fromkeys(FRAMES, one))
     assert len(BuiltInCorpus(val=50).read("val")) == 50
-    with pytest.raises(ConfigError, match=r"data\.corpus\.val is 500, but there are only about 99 sentences"):
+    known = len(CORPUS.numbers.val)
+    with pytest.raises(ConfigError, match=rf"data\.corpus\.val is 500, but there are only about {known} sentences"):
         BuiltInCorpus(val=500).read("val")
