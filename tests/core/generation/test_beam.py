@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
+from math import inf, log
 from unittest.mock import patch
 
 import pytest
@@ -123,6 +123,18 @@ def test_early_stopping_changes_nothing(penalty: LengthPenalty, alpha: float) ->
             run_on = generate(model, source, replace(options, early_stopping=False), SPECIALS)
             for ours, theirs in zip(stopped, run_on, strict=True):
                 assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_early_stopping_waits_for_what_length_can_repair(early_stopping: bool) -> None:
+    # ending at once averages log 0.8; the chain 3, 4, ... 20 begins with log 0.1 and then costs nothing for 18 tokens
+    begin = [0.1, 0.0, 0.8, 0.1] + [0.0] * 17
+    chain = [[float(column == (row + 1 if row < 20 else SPECIALS.eos)) for column in range(21)] for row in range(3, 21)]
+    rows = torch.tensor([begin] * 3 + chain).log().tolist()
+    options = GenerationOptions(beam_size=3, max_length=25, early_stopping=early_stopping)
+    (best,) = generate(table_model(rows), toy_source(1), options, SPECIALS)[0]
+    assert best.tokens == tuple(range(3, 21))
+    assert best.score == pytest.approx(log(0.1) / 19)
 
 
 def test_early_stopping_saves_steps() -> None:
