@@ -16,26 +16,42 @@ from core.layers.positions import Rotary
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Weighs keys (B, H, S, E) for each query (B, H, T, E): (B, H, T, S), zero where a query may see nothing."""
+    """Weighs keys (B, H, S, E) for each query (B, H, T, E): (B, H, T, S), zero where a query may see nothing.
+
+    The softmax is taken in float32: better, and on the CPU six times faster than in bfloat16.
+    """
     scale: float = query.size(-1) ** -0.5
-    scores: Tensor = (query * scale) @ key.transpose(-2, -1)
+    scores = (query @ key.transpose(-2, -1)).float()
     if mask is None:
-        return scores.softmax(-1)
-    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1) * mask.any(-1, keepdim=True)
+        return (scores * scale).softmax(-1)
+    barrier = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, torch.finfo(torch.float32).min)
+    weights = torch.add(barrier, scores, alpha=scale).softmax(-1)
+    sighted = mask.any(-1, keepdim=True)
+    return weights if sighted.all() else weights * sighted
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:
     """Averages values (B, H, S, E) by the weight of their keys for each query (B, H, T, E): (B, H, T, E)."""
-    if use_fused(query, key):
-        probability = dropout.p if dropout.training else 0.0
+    probability = dropout.p if dropout.training else 0.0
+    if use_fused(query, key, probability):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=probability)
-    weights: Tensor = dropout(attention_weights(query, key, mask))
-    return weights.to(value.dtype) @ value
+    weights: Tensor = dropout(attention_weights(query, key, mask).to(value.dtype))
+    return weights @ value
 
 
-def use_fused(query: Tensor, key: Tensor) -> bool:
-    """Tells whether torch's fused attention is the faster one for these shapes on this device."""
-    return query.device.type != "cpu" or key.size(-2) > 256
+def use_fused(query: Tensor, key: Tensor, dropout: float) -> bool:
+    """Tells whether torch's fused attention is the faster one here.
+
+    Measured on the CPU (one core with AMX, 4,000 tokens, heads of 32; forward and backward in ms, fused against plain).
+    In float32 the fused one is the faster at any length (16: 6.4 against 9.3; 256: 19 against 37), and so it is
+    without gradient. In bfloat16 its backward is slow on short sequences (16: 60 against 4.4; 128: 39 against 17; 256:
+    30 against 30; 512: 43 against 105). And it has no dropout of its own there.
+    """
+    if query.device.type != "cpu":
+        return True
+    if dropout:
+        return False
+    return query.dtype.itemsize > 2 or not torch.is_grad_enabled() or key.size(-2) > 256
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

@@ -23,7 +23,7 @@ def heads(*shape: int) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("masked", ["none", "lengths", "causal"])
 def test_attend_is_the_formula(fused: bool, masked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "use_fused", lambda query, key: fused)
+    monkeypatch.setattr(attention, "use_fused", lambda query, key, dropout: fused)
     query, key, value = heads(3, 2, 5, 5, 4)
     mask = {"none": None, "lengths": length_mask(torch.tensor([5, 2, 1]), 5)[:, None, None], "causal": causal_mask(5)}
     visible = mask[masked]
@@ -36,7 +36,7 @@ def test_attend_is_the_formula(fused: bool, masked: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_who_may_see_nothing_gets_zero(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "use_fused", lambda query, key: fused)
+    monkeypatch.setattr(attention, "use_fused", lambda query, key, dropout: fused)
     query, key, value = (part.requires_grad_() for part in heads(2, 2, 3, 4, 4))
     mask = length_mask(torch.tensor([0, 4]), 4)[:, None, None]
     output = attend(query, key, value, mask, Dropout(0.0))
@@ -51,8 +51,15 @@ def test_who_may_see_nothing_gets_zero(fused: bool, monkeypatch: pytest.MonkeyPa
 
 
 def test_short_and_long_take_different_ways_and_agree() -> None:
-    ways = {attention.use_fused(*heads(1, 1, size, size, 4)[:2]) for size in (16, 4096)}
-    assert ways == {False, True}
+    short, long = heads(1, 1, 16, 16, 4), heads(1, 1, 512, 512, 4)
+    ways = [attention.use_fused(query.bfloat16(), key.bfloat16(), 0.0) for query, key, _ in (short, long)]
+    assert ways == [False, True]
+    with torch.no_grad():
+        assert attention.use_fused(short[0].bfloat16(), short[1].bfloat16(), 0.0)
+    for query, key, value in (short, long):
+        expected = attention_weights(query, key, None) @ value
+        parts = query.bfloat16(), key.bfloat16(), value.bfloat16()
+        torch.testing.assert_close(attend(*parts, None, Dropout(0.0)).float(), expected, atol=0.03, rtol=0)
 
 
 def test_weights_sum_to_one_within_the_mask() -> None:
@@ -65,7 +72,7 @@ def test_weights_sum_to_one_within_the_mask() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_dropout_of_the_weights_keeps_the_mean(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "use_fused", lambda query, key: fused)
+    monkeypatch.setattr(attention, "use_fused", lambda query, key, dropout: fused)
     torch.manual_seed(0)
     query, key, value = heads(1, 1, 2, 6, 4)
     many = query.expand(4000, 4, 2, 4), key.expand(4000, 4, 6, 4), value.expand(4000, 4, 6, 4)
