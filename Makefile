@@ -5,9 +5,15 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-# Where the demo's training leaves its checkpoint; `configs/mt/default.yaml` says the same.
-DEMO_RUN ?= runs/mt/default
-DEMO_SENTENCES := 'The train leaves at half past nine.' 'It costs 24.50 euros.' 'We meet on 3 March 1997.'
+DEMO_RUN := demo
+DEMO_CHECKPOINT := runs/mt/$(DEMO_RUN)/best.ckpt
+
+define DEMO_SENTENCES
+The train leaves at half past nine.
+It costs twenty-four euros and fifty cents.
+We have forty-two apples and three hundred and seven books.
+endef
+export DEMO_SENTENCES
 
 .PHONY: help install demo test test-slow check format bench clean
 .DEFAULT_GOAL := help
@@ -23,9 +29,10 @@ $(INSTALLED): pyproject.toml
 install: $(INSTALLED)  ## Makes .venv with all that the other targets need.
 
 demo: $(INSTALLED)  ## Trains a translation model on the built-in corpus, tests it, translates three sentences.
-	$(RUN) -m tasks.mt fit
-	$(RUN) -m tasks.mt test --ckpt_path $(DEMO_RUN)/best.ckpt
-	printf '%s\n' $(DEMO_SENTENCES) | $(RUN) -m tasks.mt predict --ckpt_path $(DEMO_RUN)/best.ckpt --input -
+	rm -rf runs/mt/$(DEMO_RUN)
+	$(RUN) -m tasks.mt fit --run $(DEMO_RUN)
+	$(RUN) -m tasks.mt test --ckpt_path $(DEMO_CHECKPOINT)
+	echo "$$DEMO_SENTENCES" | $(RUN) -m tasks.mt predict --ckpt_path $(DEMO_CHECKPOINT)
 
 # One thread a process: two busy processes of two threads each are ten times slower on two cores.
 test: $(INSTALLED)  ## Runs the tests, a few minutes on two cores.
