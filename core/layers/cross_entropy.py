@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits that are held at once. Fewer don't fill the matrix units; more only take memory.
-CHUNK = 2**23
+CHUNK = 2**22
 
 
 def smoothed_cross_entropy(
@@ -103,11 +103,15 @@ def _accumulate(
     count, size = features.size(0), weight.size(0)
     matrix, offset = weight.to(dtype), None if bias is None else bias.to(dtype)
     log_norms = wanted = features.new_zeros((), dtype=torch.promote_types(dtype, torch.float32))
-    for begin in range(0, count, max(CHUNK // size, 1)):
-        rows = slice(begin, begin + max(CHUNK // size, 1))
+    step = min(max(CHUNK // size, 1), max(count, 1))
+    # Buffers for all chunks, because fresh memory is slow to touch for the first time.
+    buffers = matrix.new_empty(2, step, size)
+    for begin in range(0, count, step):
+        rows = slice(begin, begin + step)
         inputs, ids = features[rows].to(dtype), targets[rows].unsqueeze(1)
-        logits = inputs @ matrix.T if offset is None else torch.addmm(offset, inputs, matrix.T)  # (n, V)
-        probs = logits.softmax(-1)
+        logits, probs = buffers[:, : len(ids)]  # (n, V)
+        torch.mm(inputs, matrix.T, out=logits) if offset is None else torch.addmm(offset, inputs, matrix.T, out=logits)
+        torch.softmax(logits, -1, out=probs)
         logit, log_norm = _log_norm(logits, probs, ids)
         log_norms, wanted = log_norms + log_norm.sum(), wanted + logit.sum()
         if gradients is not None:
