@@ -11,7 +11,7 @@ DEMO_CHECKPOINT := runs/mt/$(DEMO_RUN)/best.ckpt
 define DEMO_SENTENCES
 The train leaves at half past nine.
 It costs twenty-four euros and fifty cents.
-We have forty-two apples and three hundred and seven books.
+There are three hundred and seven books on the table.
 endef
 export DEMO_SENTENCES
 
@@ -23,7 +23,8 @@ help:  ## Prints this list.
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -e ".[dev]"
+	@echo "installing into $(VENV), about two minutes"
+	$(VENV)/bin/pip install -q -e ".[dev]"
 	@touch $@
 
 install: $(INSTALLED)  ## Makes .venv with all that the other targets need.
