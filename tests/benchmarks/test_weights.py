@@ -12,6 +12,7 @@ from core.batch import TextBatch
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
 from core.errors import ConfigError
+from core.heads import VocabularyHead
 from core.layers.transformer import Norm
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
@@ -33,6 +34,8 @@ class Case:
 def make_case(norm: Norm, tie: bool = True) -> Case:
     encoder = TransformerEncoder(SOURCE_TYPES, D_MODEL, 2, HEADS, 72, norm=norm)
     decoder = TransformerDecoder(TARGET_TYPES, D_MODEL, D_MODEL, 2, HEADS, 72, norm=norm, tie=tie)
+    table = decoder.embedding if tie else None
+    decoder.head = VocabularyHead(D_MODEL, TARGET_TYPES, tied=table, bias=True)  # a twin has one in any case
     model = EncoderDecoder(encoder, decoder).eval()
     shake(model)
     lengths = torch.tensor([11, 1, 7, 4])
@@ -61,6 +64,14 @@ def test_every_weight_matters_to_that_comparison(norm: Norm) -> None:
         weight.data.copy_(kept)
         seen += 1
     assert seen > 60
+
+
+def test_a_head_without_bias_has_the_same_logits() -> None:
+    case = make_case("pre")
+    case.model.decoder.head = VocabularyHead(D_MODEL, TARGET_TYPES, tied=case.model.decoder.embedding, bias=False)
+    twin = transformers_twin(case.model, Specials())
+    assert case.difference(twin) < 1e-5
+    assert not twin.final_logits_bias.any()
 
 
 def test_ties_are_kept() -> None:
