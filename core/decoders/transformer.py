@@ -1,7 +1,7 @@
-"""The Transformer decoder, with key/value caches for writing one token after the other.
+"""The Transformer decoder, with caches of keys and values for writing one token after the other.
 
 Letters: B sources, K rows a source, N = B * K rows, S memory length, T target length, D model width, V vocabulary,
-L layers, H heads, E width of a head, C capacity of the caches.
+L layers, H heads, E width of a head, C capacity of the caches, U slots of them in use.
 """
 
 from __future__ import annotations
@@ -27,48 +27,57 @@ INITIAL_CAPACITY = 32
 class TransformerState(DecoderState):
     """Keys and values of what was written and of what is read.
 
+    The rows of a source are branches of a tree: each step adds one slot a row to the source's keys and values, and a
+    row attends to those slots that lead to it. So beams are exchanged by exchanging rows of a mask; keys and values
+    stay where they are, and what beams have in common is there once.
+
     Attributes:
-        past: the rows' keys and values, (L, 2, N, H, C, E): L layers; written up to `position`.
-        spare: a second buffer of that shape or larger in N, or None: `reorder` copies from one to the other.
+        past: keys and values, (L, 2, B, H, C, E); the first U slots are in use.
+        ancestry: True where a slot is a row's own or its ancestor's, (B, K, U).
         position: tokens read so far.
         memory: the sources' keys and values, (L, 2, B, H, S, E).
         memory_mask: True where a memory's state is its source's own, (B, 1, 1, S).
     """
 
     past: Tensor
-    spare: Tensor | None
+    ancestry: Tensor
     position: int
     memory: Tensor
     memory_mask: Tensor
 
     def reorder(self, rows: Tensor, sources: Tensor | None = None) -> TransformerState:
-        """Copies the used part of the rows' caches; the memories only where sources were dropped."""
-        state = self if is_identity(rows, self.past.size(2)) else self._reorder_past(rows)
-        if sources is None or is_identity(sources, self.memory.size(2)):
-            return state
-        return replace(
-            state,
-            memory=self.memory.index_select(2, sources),
-            memory_mask=self.memory_mask.index_select(0, sources),
-        )
+        """Exchanges rows of the mask; copies keys and values only where sources are dropped."""
+        batch, beams, used = self.ancestry.shape
+        kept = batch if sources is None else sources.numel()
+        ancestry = self.ancestry.view(batch * beams, used)[rows].view(kept, rows.numel() // max(kept, 1), used)
+        if sources is None or is_identity(sources, batch):
+            return replace(self, ancestry=ancestry)
+        past, ancestry = self._rebuild(sources, ancestry)
+        memory, memory_mask = self.memory.index_select(2, sources), self.memory_mask.index_select(0, sources)
+        return TransformerState(past, ancestry, self.position, memory, memory_mask)
 
-    def _reorder_past(self, rows: Tensor) -> TransformerState:
-        layers, two, _, heads, capacity, size = self.past.shape
-        spare = self.spare
-        if spare is None or spare.size(2) < rows.numel() or spare.size(4) != capacity:
-            spare = self.past.new_empty(layers, two, rows.numel(), heads, capacity, size)
-        target = spare[:, :, : rows.numel()]
-        target[..., : self.position, :] = self.past[..., : self.position, :].index_select(2, rows)
-        return replace(self, past=target, spare=self.past)
-
-    def grown(self) -> TransformerState:
-        """Returns a state with room for one more position: twice the capacity where it is full."""
-        capacity = self.past.size(4)
-        if self.position < capacity:
+    def with_room(self) -> TransformerState:
+        """Returns a state with room for one more slot a row: without dead slots, twice as large, where it is full."""
+        batch, beams, used = self.ancestry.shape
+        if used + beams <= self.past.size(4):
             return self
-        past = self.past.new_empty(*self.past.shape[:4], 2 * capacity, self.past.size(5))
-        past[..., :capacity, :] = self.past
-        return replace(self, past=past, spare=None)
+        past, ancestry = self._rebuild(torch.arange(batch, device=self.past.device), self.ancestry)
+        return replace(self, past=past, ancestry=ancestry)
+
+    def _rebuild(self, sources: Tensor, ancestry: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies what the ancestry (B', K, U) of those sources (B',) needs of the past: both anew, slots closed up."""
+        layers, two, batch, heads, capacity, size = self.past.shape
+        alive = ancestry.any(1)  # (B', U)
+        count = int(alive.sum(1).max()) if alive.numel() else 0
+        slots = alive.byte().argsort(dim=1, descending=True, stable=True)[
+            :, :count
+        ]  # (B', U'), the living in their order
+        numbers = torch.arange(layers * two * batch * heads, device=slots.device).view(layers * two, batch, heads)
+        index = numbers[:, sources].unsqueeze(3) * capacity + slots.unsqueeze(1)  # (L * 2, B', H, U')
+        past = self.past.new_empty(layers, two, len(sources), heads, 2 * (count + ancestry.size(1)), size)
+        # Whole vectors are moved: this is much faster than an index into six dimensions.
+        past[..., :count, :] = self.past.view(-1, size)[index.flatten()].view(*past.shape[:4], count, size)
+        return past, ancestry.gather(2, slots.unsqueeze(1).expand(-1, ancestry.size(1), -1))
 
 
 def is_identity(index: Tensor, size: int) -> bool:
@@ -171,16 +180,20 @@ class TransformerDecoder(Decoder):
         keys = torch.stack(projected)  # (L, 2, B, H, S, E)
         layers, two, batch, heads, _, size = keys.shape
         past = keys.new_empty(layers, two, batch, heads, INITIAL_CAPACITY, size)
-        return TransformerState(past, None, 0, keys, memory.mask[:, None, None])
+        ancestry = torch.zeros(batch, 1, 0, dtype=torch.bool, device=keys.device)
+        return TransformerState(past, ancestry, 0, keys, memory.mask[:, None, None])
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, TransformerState]:
         """Reads one token a row: tokens (N,) to logits (N, V)."""
         assert isinstance(state, TransformerState)
-        state = state.grown()
-        sources = state.memory.size(2)
-        x = self.embed(tokens.unsqueeze(1), state.position).view(sources, -1, self.d_model)  # (B, K, D)
+        state = state.with_room()
+        batch, beams, _ = state.ancestry.shape
+        own = torch.eye(beams, dtype=torch.bool, device=tokens.device).expand(batch, -1, -1)
+        ancestry = torch.cat([state.ancestry, own], dim=2)  # (B, K, U + K)
+        x = self.embed(tokens.unsqueeze(1), state.position).view(batch, beams, self.d_model)
         for index, layer in enumerate(self._layers()):
             keys, values = state.memory[index]
-            x = layer.step(x, state.past[index], state.position, (keys, values), state.memory_mask)
+            mask = ancestry.unsqueeze(1)
+            x = layer.step(x, state.past[index], mask, state.position, (keys, values), state.memory_mask)
         logits: Tensor = self.head(self.norm(x).view(tokens.size(0), self.d_model))
-        return logits, replace(state, position=state.position + 1)
+        return logits, replace(state, ancestry=ancestry, position=state.position + 1)

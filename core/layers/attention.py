@@ -90,12 +90,16 @@ class SelfAttention(nn.Module):
         init_projections(self.projection, 3)
         init_projections(self.output, 1)
 
-    def project(self, x: Tensor, offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Makes queries, keys and values (B, H, T, E) of x (B, T, D), which stands at `offset` and after it."""
+    def project(self, x: Tensor, begin: int = 0, end: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Makes queries, keys and values (B, H, T, E) of x (B, T, D), at the positions from `begin` to `end`.
+
+        There are T of them, or one that all of x shares; without `end` there are T.
+        """
         size = x.size(0), x.size(1), 3, self.num_heads, x.size(2) // self.num_heads
         query, key, value = self.projection(x).view(size).permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary is not None:
-            query, key = self.rotary(query, offset), self.rotary(key, offset)
+            end = begin + x.size(1) if end is None else end
+            query, key = self.rotary(query, begin, end), self.rotary(key, begin, end)
         return query, key, value
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -108,13 +108,12 @@ class Rotary(nn.Module):
         self.head_size = head_size
         self.register_buffer("table", sinusoids(initial_size, head_size), persistent=False)
 
-    def forward(self, x: Tensor, offset: int = 0) -> Tensor:
-        """Turns queries or keys x (..., T, E) that stand at the positions from `offset` on."""
-        end = offset + x.size(-2)
+    def forward(self, x: Tensor, begin: int, end: int) -> Tensor:
+        """Turns queries or keys x (..., T, E) that stand at the positions from `begin` to `end`: T, or one for all."""
         if end > self.table.size(0):
             self.table = sinusoids(2 * end, self.head_size).to(self.table)
-        table = self.table[offset:end].to(x.dtype)
-        sine, cosine = table[:, 0::2], table[:, 1::2]  # (T, E/2)
+        table = self.table[begin:end].to(x.dtype)
+        sine, cosine = table[:, 0::2], table[:, 1::2]  # (T or 1, E/2)
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1).flatten(-2)
 

@@ -1,6 +1,7 @@
 """Layers of the Transformer (Vaswani et al. 2017, figure 1), post-norm as there or pre-norm (Xiong et al. 2020).
 
-Letters: B batch, T target length, S source length, D model width, M memory width, H heads, E width of a head.
+Letters: B batch, T target length, S source length, D model width, M memory width, H heads, E width of a head,
+K rows a source, C capacity of the caches, U slots of them in use.
 """
 
 from __future__ import annotations
@@ -124,27 +125,34 @@ class DecoderLayer(nn.Module):
         return self._look(x, memory, memory_mask, looks)
 
     def step(
-        self, x: Tensor, past: Tensor, position: int, memory: tuple[Tensor, Tensor], memory_mask: Tensor | None
+        self,
+        x: Tensor,
+        past: Tensor,
+        mask: Tensor,
+        position: int,
+        memory: tuple[Tensor, Tensor],
+        memory_mask: Tensor | None,
     ) -> Tensor:
         """Maps one position of each of N = B * K rows.
 
         Args:
             x: (B, K, D), the rows by source.
-            past: keys and values of the rows, (2, N, H, C, E): read before `position`, written at it.
-            position: how many positions are in `past`, less than its capacity C.
+            past: keys and values of the sources' rows, (2, B, H, C, E): written at the last K slots of the mask.
+            mask: which slots each row may see, its own among them, (B, 1, K, U).
+            position: how many tokens each row has read before.
             memory: as in `forward`, once a source.
             memory_mask: (B, 1, 1, S).
         """
-        x = self.attention_residual(x, lambda normed: self._extend(normed, past, position))
+        x = self.attention_residual(x, lambda normed: self._extend(normed, past, mask, position))
         return self._look(x, memory, memory_mask)
 
-    def _extend(self, x: Tensor, past: Tensor, position: int) -> Tensor:
-        """Attends from one position a row, x (B, K, D), to all up to it."""
-        query, key, value = self.attention.project(x.reshape(-1, 1, x.size(-1)), position)  # (N, H, 1, E)
-        past[0, :, :, position] = key[:, :, 0]
-        past[1, :, :, position] = value[:, :, 0]
-        seen = past[:, :, :, : position + 1]
-        return self.attention.attend(query, seen[0], seen[1], None).view_as(x)
+    def _extend(self, x: Tensor, past: Tensor, mask: Tensor, position: int) -> Tensor:
+        """Attends from one position a row, x (B, K, D), to all that led to it."""
+        query, key, value = self.attention.project(x, position, position + 1)  # (B, H, K, E)
+        end = mask.size(3)
+        past[0, :, :, end - x.size(1) : end] = key
+        past[1, :, :, end - x.size(1) : end] = value
+        return self.attention.attend(query, past[0, :, :, :end], past[1, :, :, :end], mask)
 
     def _look(
         self, x: Tensor, memory: tuple[Tensor, Tensor], memory_mask: Tensor | None, looks: list[Tensor] | None = None

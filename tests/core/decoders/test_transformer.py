@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.decoders.base import DecoderState
 from core.decoders.transformer import INITIAL_CAPACITY, TransformerDecoder, TransformerState
 from core.errors import ConfigError
 from core.layers.feed_forward import Activation
@@ -51,31 +52,58 @@ def small(tie: bool = True) -> TransformerDecoder:
     return TransformerDecoder(19, 8, d_model=8, num_layers=2, num_heads=2, ffn_size=16, tie=tie).eval()
 
 
-def test_what_depends_on_the_source_is_kept_once_a_source() -> None:
+def started(beams: int) -> tuple[TransformerDecoder, TransformerState]:
     decoder = small()
     state = decoder.start(random_memory([5, 3], 8))
-    beams = state.reorder(torch.tensor([0, 0, 0, 1, 1, 1]))
-    assert beams.past.size(2) == 6
-    assert beams.memory.data_ptr() == state.memory.data_ptr()
-    assert beams.memory.shape == (2, 2, 2, 2, 5, 4)  # layers, keys and values, sources, heads, length, width
+    return decoder, state.reorder(torch.arange(2).repeat_interleave(beams))
 
 
-def test_reordering_by_identity_copies_nothing() -> None:
-    state = small().start(random_memory([5, 3], 8))
-    assert state.reorder(torch.arange(2), torch.arange(2)) is state
+def test_what_depends_on_the_source_is_kept_once_a_source() -> None:
+    _, state = started(beams=3)
+    assert state.ancestry.shape[:2] == (2, 3)
+    assert state.memory.shape == (2, 2, 2, 2, 5, 4)  # layers, keys and values, sources, heads, length, width
 
 
 @torch.no_grad()
-def test_reordering_takes_turns_with_two_buffers() -> None:
+def test_exchanging_rows_moves_no_keys_and_values() -> None:
+    decoder, state = started(beams=3)
+    buffer = state.past.data_ptr()
+    for _ in range(5):
+        _, state = decoder.step(torch.arange(6), state)
+        state = state.reorder(torch.tensor([2, 0, 0, 3, 5, 5]))
+        assert state.past.data_ptr() == buffer
+
+
+@torch.no_grad()
+def test_what_no_row_descends_from_is_left_out() -> None:
+    decoder, state = started(beams=4)
+    slots = []
+    for _ in range(100):
+        _, state = decoder.step(torch.arange(8), state)
+        state = state.reorder(torch.tensor([0, 0, 0, 0, 4, 4, 4, 4]))  # one path, and no other branch
+        slots.append(state.past.size(4))
+    assert state.ancestry.sum(2).tolist() == [[100] * 4] * 2
+    assert max(slots) <= 2 * (100 + 4)  # and not 400
+
+
+@torch.no_grad()
+def test_a_long_search_equals_reading_its_histories_at_once() -> None:
+    """Beams that die and multiply at random, sources that leave, through many growths of the caches."""
+    torch.manual_seed(0)
     decoder = small()
-    state = decoder.start(random_memory([5, 3], 8)).reorder(torch.tensor([0, 0, 1, 1]))
-    buffers: set[int] = set()
-    for _ in range(6):
-        _, state = decoder.step(torch.arange(4), state)
-        state = state.reorder(torch.tensor([1, 0, 3, 2]))
-        assert isinstance(state, TransformerState)
-        buffers.add(state.past.data_ptr())
-    assert len(buffers) == 2
+    memory = random_memory([5, 3, 4], 8)
+    state: DecoderState = decoder.start(memory).reorder(torch.arange(3).repeat_interleave(4))
+    history, sources = torch.zeros(12, 0, dtype=torch.int64), torch.arange(3)
+    for time in range(90):
+        tokens = torch.randint(0, 19, (len(history),))
+        logits, state = decoder.step(tokens, state)
+        history = torch.cat([history, tokens.unsqueeze(1)], dim=1)
+        if time % 7 == 0 or time == 89:
+            rows = sources.repeat_interleave(4)
+            assert_close(logits, decoder(history, memory.select(rows))[:, -1])
+        kept = torch.tensor([2, 0]) if time == 40 else torch.arange(len(sources))
+        parents = (4 * kept.unsqueeze(1) + torch.randint(0, 4, (len(kept), 4))).flatten()
+        state, history, sources = state.reorder(parents, kept if time == 40 else None), history[parents], sources[kept]
 
 
 def test_the_tied_head_is_the_embedding() -> None:

@@ -34,7 +34,7 @@ def test_learned_positions_end_with_an_error_that_names_the_option() -> None:
 
 
 def test_rotary_turns_pairs_by_the_angle_of_the_paper() -> None:
-    turned = Rotary(4)(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(4, 1), offset=0)
+    turned = Rotary(4)(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(4, 1), 0, 4)
     for position in range(4):
         slow = position / 10000 ** (2 / 4)
         expected = [math.cos(position), math.sin(position), -math.sin(slow), math.cos(slow)]
@@ -45,9 +45,9 @@ def test_rotary_products_depend_on_the_distance_alone() -> None:
     torch.manual_seed(0)
     rotary = Rotary(16)
     query, key = torch.randn(1, 16), torch.randn(1, 16)
-    product = (rotary(query, 3) * rotary(key, 1)).sum()
-    torch.testing.assert_close((rotary(query, 303) * rotary(key, 301)).sum(), product, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose((rotary(query, 4) * rotary(key, 1)).sum(), product, atol=1e-2)
+    product = (rotary(query, 3, 4) * rotary(key, 1, 2)).sum()
+    torch.testing.assert_close((rotary(query, 303, 304) * rotary(key, 301, 302)).sum(), product, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose((rotary(query, 4, 5) * rotary(key, 1, 2)).sum(), product, atol=1e-2)
 
 
 def test_an_odd_width_is_refused() -> None:
