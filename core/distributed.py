@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def world_size() -> int:
@@ -19,3 +24,12 @@ def sum_over_ranks(values: Tensor) -> Tensor:
         total = total.clone()
         dist.all_reduce(total)
     return total
+
+
+def union_over_ranks(values: dict[Key, Value]) -> dict[Key, Value]:
+    """Puts all ranks' dictionaries of plain data together; of what several ranks have, each gets one."""
+    if world_size() == 1:
+        return values
+    gathered: list[dict[Key, Value]] = [{} for _ in range(world_size())]
+    dist.all_gather_object(gathered, values)
+    return {key: value for of_rank in gathered for key, value in of_rank.items()}

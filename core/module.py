@@ -20,7 +20,7 @@ from core.batch import Seq2SeqBatch, shift_right
 from core.checkpoint import KEY, card, read_checkpoint
 from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
-from core.distributed import sum_over_ranks, world_size
+from core.distributed import union_over_ranks, world_size
 from core.encoders.base import Encoder
 from core.errors import CheckpointError, ConfigError
 from core.generation import GenerationOptions, Hypothesis, generate
@@ -86,7 +86,7 @@ class Seq2SeqModule(LightningModule):
         self.metric: CorpusMetric | None = None
         self.samples: list[tuple[str, str, str]] = []
         self.target_tokens_seen = 0
-        self._scores = torch.zeros(2, dtype=torch.float64)
+        self._scores: dict[tuple[int, ...], Tensor] = {}
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -179,14 +179,14 @@ class Seq2SeqModule(LightningModule):
     def _begin_scoring(self, stage: str) -> None:
         self.metric = self.make_metric(stage)
         self.samples = []
-        self._scores = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self._scores = {}
 
     def _evaluate(self, batch: Seq2SeqBatch) -> None:
         assert self.metric is not None
         target = required_target(batch)
         inputs = shift_right(target.values, self.specials.bos)
         loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)
-        self._scores += torch.stack([loss.nll.double(), loss.tokens.double()])
+        self._scores[batch.ids] = torch.stack([loss.nll.double(), loss.tokens.double()])
         options = self.generation
         if self.trainer.state.fn == TrainerFn.FITTING:  # many validations: the cheapest search tells enough
             options = replace(options, beam_size=1, n_best=1, sample=False)
@@ -199,8 +199,9 @@ class Seq2SeqModule(LightningModule):
 
     def _log_scores(self, prefix: str) -> None:
         assert self.metric is not None
-        nll, tokens = sum_over_ranks(self._scores).tolist()
-        loss = nll / max(tokens, 1)
+        # By the batch's ids: where there are fewer batches than ranks need, some see one that another has seen.
+        sums = union_over_ranks({ids: tuple(pair.tolist()) for ids, pair in self._scores.items()}).values()
+        loss = sum(nll for nll, _ in sums) / max(sum(tokens for _, tokens in sums), 1)
         scores = {"loss": loss, "perplexity": math.exp(min(loss, 100.0)), **self.metric.compute()}
         for name, value in scores.items():
             self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" == self.monitor)
