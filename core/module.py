@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class Seq2SeqModule(LightningModule):
         self.members: list[EncoderDecoder] = []
         self.metric: CorpusMetric | None = None
         self.samples: list[tuple[str, str, str]] = []
+        self.seed = 0
         self.target_tokens_seen = 0
         self._scores: dict[tuple[int, ...], Tensor] = {}
 
@@ -115,6 +117,14 @@ class Seq2SeqModule(LightningModule):
         raise NotImplementedError
 
     # Training
+
+    def on_fit_start(self) -> None:
+        """Notes the run's seed before anything draws from it."""
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
+        """Seeds the batch's dropout by its place in the run: ranks draw apart, and a resumed run draws the same."""
+        torch.manual_seed(batch_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Seq2SeqBatch, batch_idx: int) -> Tensor:
         """Sums the objective over the batch's tokens; `configure_gradient_clipping` divides by the whole step's."""
@@ -248,6 +258,12 @@ class Seq2SeqModule(LightningModule):
                     f"checkpoint, which was trained with {theirs.fingerprint} ({len(theirs)} types): leave "
                     "data.tokenizers out, the checkpoint carries its own"
                 )
+
+
+def batch_seed(*place: int) -> int:
+    """A seed of 64 bits that follows from the run's own seed and a batch's place, on all machines alike."""
+    digest = sha256(" ".join(map(str, place)).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def build_model(
