@@ -11,7 +11,7 @@ DEMO_CHECKPOINT := runs/mt/$(DEMO_RUN)/best.ckpt
 define DEMO_SENTENCES
 The train leaves at half past nine.
 It costs twenty-four euros and fifty cents.
-There are three hundred and seven books on the table.
+My sister was born on the twenty-first of March nineteen eighty-seven.
 endef
 export DEMO_SENTENCES
 

@@ -7,70 +7,31 @@ declines its ordinals and splits its verbs: a real problem of alignment, with on
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from random import Random
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from core.data.corpus import Corpus, Split, TextPair
 from core.errors import ConfigError
 from tasks.mt.builtin_frames import DAY_PARTS, FRAMES, GOODS, NAMES, Frame, Kind
-from tasks.mt.builtin_values import CURRENCIES, Forms, date_forms, number_forms, price_forms, time_forms, weekday
+from tasks.mt.builtin_splits import divide
+from tasks.mt.builtin_times import MANNERS, Clock
+from tasks.mt.builtin_values import CURRENCIES, Forms, date_forms, number_forms, price_forms, weekday
 
-Value = TypeVar("Value", int, tuple[int, int])
-
-KINDS: dict[Kind, int] = {"number": 4, "time": 3, "date": 2, "price": 3}  # and how often they come
-HELD_OUT: dict[Split, float] = {"val": 0.05, "test": 0.1}  # shares of the values; the others are train's
+KINDS: dict[Kind, int] = {"number": 4, "time": 4, "date": 2, "price": 3}  # and how often they come
+TOPICS = ("number", "ordinal", *MANNERS, "date", "price")  # what sentences are scored by
 YEARS = (1904, 2051)  # every fourth of which has a 29th of February
+Drawn = TypeVar("Drawn", int, date)
+
 PLAIN = 0.25  # share of the sentences without a capital and a full stop, as people type them
-
-
-@dataclass(frozen=True)
-class Values(Generic[Value]):
-    """The values of one kind, which no two splits share."""
-
-    train: list[Value]
-    val: list[Value]
-    test: list[Value]
-
-    def of(self, split: Split) -> list[Value]:
-        """Those of a split, in order."""
-        values: list[Value] = getattr(self, split)
-        return values
-
-
-def divide(values: set[Value], basic: set[Value], rng: Random, bounds: Sequence[Value] = ()) -> Values[Value]:
-    """Shares values out to the splits.
-
-    Args:
-        values: all of them.
-        basic: those whose words follow from no others; they are always train's.
-        rng: chooses.
-        bounds: the values below each bound are shared out by themselves, so that every split has some of them.
-    """
-    shares: dict[Split, list[Value]] = {"train": sorted(basic), "val": [], "test": []}
-    rest: list[Value] = sorted(values - basic)
-    ends: list[int] = [*(bisect_left(rest, bound) for bound in bounds), len(rest)]
-    for start, end in pairwise([0, *ends]):
-        chosen = rng.sample(rest[start:end], end - start)
-        val, held_out = (round(len(chosen) * share) for share in (HELD_OUT["val"], sum(HELD_OUT.values())))
-        parts: dict[Split, list[Value]] = {
-            "val": chosen[:val],
-            "test": chosen[val:held_out],
-            "train": chosen[held_out:],
-        }
-        for split, share in parts.items():
-            shares[split].extend(share)
-    return Values(*(sorted(share) for share in shares.values()))
 
 
 class BuiltInCorpus(Corpus):
     """English sentences about numbers, times, dates and prices, and their German translations.
 
     No number, time, day of the year or sum of money of one split occurs in another, in whatever sentence: what is
-    tested is whether the model can compose words that it knows. The same seed gives the same corpus on all machines.
+    tested is whether the model can compose words that it knows. Full and half hours, which follow from nothing else,
+    are the exception (see `Clock`). The same seed gives the same corpus on all machines.
 
     Args:
         train: how many pairs to make for training.
@@ -90,8 +51,7 @@ class BuiltInCorpus(Corpus):
                 raise ConfigError(f"data.corpus.{split} must be at least 1, got {size}")
         rng = Random(f"values {seed}")  # a string seeds the same everywhere, with no hash()
         self.numbers = divide(_numbers(rng), {*range(21), *range(30, 101, 10), 1_000, 1_000_000}, rng, (100, 1_000))
-        hours, halves = set(range(0, 720, 60)), set(range(30, 720, 60))  # halb zehn doesn't follow from neun
-        self.times = divide(set(range(720)), hours | halves, rng)
+        self.clock = Clock(seed)
         self.days = divide(_days_of_year(), set(), rng)
         self.prices = divide(_prices(rng), {*range(1, 21), *range(100, 2100, 100)}, rng)
 
@@ -101,53 +61,66 @@ class BuiltInCorpus(Corpus):
         Raises:
             ConfigError: there aren't as many different sentences as were asked for.
         """
+        made = self._make(split)
+        return [TextPair(number, source, (target,)) for number, (source, (target, _)) in enumerate(made.items())]
+
+    def topics(self, split: Split) -> list[str]:
+        """What each pair of a split is about, by id: one of TOPICS."""
+        return [topic for _, topic in self._make(split).values()]
+
+    def _make(self, split: Split) -> dict[str, tuple[str, str]]:
+        """Target and topic by source."""
         rng = Random(f"{split} {self.seed}")
         kinds = [kind for kind, weight in KINDS.items() for _ in range(weight)]
-        pairs: dict[str, str] = {}
+        made: dict[str, tuple[str, str]] = {}
         for _ in range(20 * self.sizes[split]):
             frame = rng.choice(FRAMES[rng.choice(kinds)])
-            source, target = self._sentence(frame, split, rng)
-            pairs.setdefault(source, target)
-            if len(pairs) == self.sizes[split]:
-                return [TextPair(number, source, (target,)) for number, (source, target) in enumerate(pairs.items())]
-        raise ConfigError(
-            f"data.corpus.{split} is {self.sizes[split]}, but there are only about {len(pairs)} sentences"
-        )
+            source, *rest = self._sentence(frame, split, rng)
+            made.setdefault(source, (rest[0], rest[1]))
+            if len(made) == self.sizes[split]:
+                return made
+        raise ConfigError(f"data.corpus.{split} is {self.sizes[split]}, but there are only about {len(made)} sentences")
 
-    def _sentence(self, frame: Frame, split: Split, rng: Random) -> tuple[str, str]:
-        """Fills the slots of a frame with values of a split."""
+    def _sentence(self, frame: Frame, split: Split, rng: Random) -> tuple[str, str, str]:
+        """Fills the slots of a frame with values of a split: source, target and topic."""
         english, german = _names(rng)
-        for forms in self._values(frame, split, rng):
+        topic, values = self._values(frame, split, rng)
+        for forms in values:
             english.update(forms.english)
             german.update(forms.german)
         source, target = frame.english.format(**english), frame.german.format(**german)
         if frame.phrase or rng.random() < PLAIN:
-            return source, target
+            return source, target, topic
         end = "" if frame.question else "."
-        return source[0].upper() + source[1:] + end, target[0].upper() + target[1:] + end
+        return source[0].upper() + source[1:] + end, target[0].upper() + target[1:] + end, topic
 
-    def _values(self, frame: Frame, split: Split, rng: Random) -> list[Forms]:
-        """Draws two values of each kind, and what goes with them; in a range the smaller first, but of times any."""
-        ordered = sorted if frame.range else list
+    def _values(self, frame: Frame, split: Split, rng: Random) -> tuple[str, list[Forms]]:
+        """Draws two values for each slot, in a range the smaller first, but of times any; says what they are about."""
+        if frame.has("number"):
+            return "ordinal" if frame.has("number_ordinal") else "number", self._number_forms(frame, split, rng)
+        if frame.has("price"):
+            return "price", self._price_forms(frame, split, rng)
+        time, other_time = self.clock.draw_two(frame, split, rng)
+        forms = [time.forms(), other_time.forms("other_time"), _day_part(time.minutes // 60 or 12, rng)]
+        if frame.has("date"):
+            return "date", forms + self._date_forms(frame, split, rng)
+        return time.manner, forms
+
+    def _number_forms(self, frame: Frame, split: Split, rng: Random) -> list[Forms]:
         numbers = self.numbers.of(split)
         fitting = range(bisect_left(numbers, frame.low), bisect_right(numbers, frame.high))
-        number, other_number = ordered(numbers[index] for index in rng.sample(fitting, 2))
-        time, other_time = rng.sample(self.times.of(split), 2)
-        read_out = rng.random() < 0.4
-        month_first, with_year, currency = rng.random() < 0.3, rng.random() < 0.5, rng.choice(CURRENCIES)
-        day, other_day = ordered(self._days(split, with_year, rng))
-        price, other_price = ordered(rng.sample(self.prices.of(split), 2))
-        return [
-            number_forms(number),
-            number_forms(other_number, "other_number"),
-            time_forms(time, read_out),
-            time_forms(other_time, read_out, "other_time"),
-            _day_part(time // 60 or 12, rng),
-            date_forms(day, month_first, with_year),
-            date_forms(other_day, month_first, with_year, "other_date"),
-            price_forms(price, currency),
-            price_forms(other_price, currency, "other_price"),
-        ]
+        number, other = _ordered([numbers[index] for index in rng.sample(fitting, 2)], frame)
+        return [number_forms(number), number_forms(other, "other_number")]
+
+    def _price_forms(self, frame: Frame, split: Split, rng: Random) -> list[Forms]:
+        currency = rng.choice(CURRENCIES)
+        price, other = _ordered(rng.sample(self.prices.of(split), 2), frame)
+        return [price_forms(price, currency), price_forms(other, currency, "other_price")]
+
+    def _date_forms(self, frame: Frame, split: Split, rng: Random) -> list[Forms]:
+        month_first, with_year = rng.random() < 0.3, rng.random() < 0.5
+        day, other = _ordered(self._days(split, with_year, rng), frame)
+        return [date_forms(day, month_first, with_year), date_forms(other, month_first, with_year, "other_date")]
 
     def _days(self, split: Split, with_year: bool, rng: Random) -> list[date]:
         """Draws two days: of two years, or of one where the year isn't named."""
@@ -175,6 +148,11 @@ def _prices(rng: Random) -> set[int]:
     """Sums in cents: small ones, whole ones and all sorts of others."""
     whole = {100 * number for number in (*range(1, 101), *rng.sample(range(101, 1_000), 200))}
     return {*range(1, 100), *whole, *rng.sample(range(101, 10_000), 1_200), *rng.sample(range(10_000, 100_000), 300)}
+
+
+def _ordered(values: list[Drawn], frame: Frame) -> list[Drawn]:
+    """Two values, in a range the smaller first."""
+    return sorted(values) if frame.range else values
 
 
 def _day_part(hour: int, rng: Random) -> Forms:

@@ -35,6 +35,10 @@ class Frame:
         """It ends with a question mark of its own."""
         return self.english.endswith("?")
 
+    def has(self, slot: str) -> bool:
+        """It names a value, in whatever form of its slot."""
+        return f"{{{slot}" in self.english
+
     @property
     def range(self) -> bool:
         """It names two values of a kind."""
@@ -153,6 +157,8 @@ _TIMES = (
     Frame("it is {time}", "es ist {time}"),
     Frame("it is {time} {day_part}", "es ist {time} {day_part}"),
     Frame("is it {time} already?", "ist es schon {time}?"),
+    Frame("{vehicle} leaves at {time}", "{vehicle} fährt um {time} ab"),
+    Frame("{vehicle} arrives at {time} {day_part}", "{vehicle} kommt um {time} {day_part} an"),
     Frame("{vehicle} to {city} leaves at {time}", "{vehicle} nach {city} fährt um {time} ab"),
     Frame("{vehicle} from {city} arrives at {time}", "{vehicle} aus {city} kommt um {time} an"),
     Frame("does {vehicle} to {city} leave at {time}?", "fährt {vehicle} nach {city} um {time} ab?"),

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from core.metrics.base import CorpusMetric, MetricGroup
 from core.metrics.translation import BLEU, TER, ChrF, ExactMatch, MosesBLEU
 from core.module import Seq2SeqModule
+from tasks.mt.builtin import BuiltInCorpus
+from tasks.mt.builtin_topics import ExactMatchByTopic
 from tasks.mt.data import MtData
 
 BOOTSTRAP_DRAWS = 1000
@@ -27,4 +29,6 @@ class MtModule(Seq2SeqModule):
         language = data.target_language if isinstance(data, MtData) else None
         if language is not None and find_spec("sacremoses") is not None:
             metrics.append(MosesBLEU(language))
+        if isinstance(data, MtData) and isinstance(data.corpus, BuiltInCorpus):
+            metrics.append(ExactMatchByTopic(data.corpus.topics("val" if stage == "validate" else "test")))
         return MetricGroup(metrics)

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from datetime import date
+from math import isnan
+from operator import attrgetter
 from string import Formatter
 
 import pytest
 
 from core.data.corpus import Split
 from core.errors import ConfigError
-from tasks.mt.builtin import BuiltInCorpus
+from tasks.mt.builtin import TOPICS, BuiltInCorpus
 from tasks.mt.builtin_frames import FRAMES, Frame
-from tasks.mt.builtin_values import cardinal, counted, date_forms, number_forms, ordinal, price_forms, time_forms
+from tasks.mt.builtin_topics import ExactMatchByTopic
+from tasks.mt.builtin_values import cardinal, counted, date_forms, month, number_forms, ordinal, price_forms, time_forms
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CORPUS = BuiltInCorpus()
@@ -52,9 +57,9 @@ def test_a_source_comes_once() -> None:
     assert len(sources) == len(set(sources))
 
 
-@pytest.mark.parametrize("kind", ["numbers", "times", "days", "prices"])
+@pytest.mark.parametrize("kind", ["numbers", "clock.values", "days", "prices"])
 def test_no_value_is_shared_by_two_splits(kind: str) -> None:
-    shares = [set(getattr(CORPUS, kind).of(split)) for split in SPLITS]
+    shares = [set(attrgetter(kind)(CORPUS).of(split)) for split in SPLITS]
     assert len(set.union(*shares)) == sum(map(len, shares))
     assert min(map(len, shares)) >= 18
 
@@ -62,7 +67,7 @@ def test_no_value_is_shared_by_two_splits(kind: str) -> None:
 def test_no_text_of_a_held_out_value_is_in_the_training_sentences() -> None:
     """Looks for the words themselves, at the ends of words, whatever the split's code thinks that it did."""
     texts = [f" {pair.source.lower().rstrip('.?')} ".replace("-", "") for pair in PAIRS["train"]]
-    for hour_minute in CORPUS.times.test:
+    for hour_minute in CORPUS.clock.values.test:
         spoken = time_forms(hour_minute, read_out=False).english["time"].replace("-", "")
         if " past " in spoken or " to " in spoken:  # "two to four" may be within "twenty-two to four"
             assert not any(f" at {spoken} " in text for text in texts), spoken
@@ -70,12 +75,69 @@ def test_no_text_of_a_held_out_value_is_in_the_training_sentences() -> None:
         words = cardinal(number, "en").replace("-", "")
         ends = (f"number {words} ", f"answer is {words} ", f"counts to {words} ")
         assert not any(text.endswith(ends) for text in texts), words
-    for month, day in CORPUS.days.test:
-        forms = date_forms(date(2000, month, day), month_first=False, with_year=False).english["date"]
+    for month_number, day in CORPUS.days.test:
+        forms = date_forms(date(2000, month_number, day), month_first=False, with_year=False).english["date"]
         assert not any(f" {forms.lower().replace('-', '')} " in text for text in texts), forms
     for cents in CORPUS.prices.test:
         forms = price_forms(cents, "EUR").english["price"].replace("-", "")
         assert not any(text.endswith((f" costs {forms} ", f" pay {forms} ")) for text in texts), forms
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_no_full_or_half_hour_of_a_held_out_sentence_is_in_training_in_the_same_frame(split: Split) -> None:
+    for frame in FRAMES["time"]:
+        assert not set(CORPUS.clock.hours(frame, split)) & set(CORPUS.clock.hours(frame, "train"))
+        assert CORPUS.clock.hours(frame, split)
+    known = {pair.source.rstrip(".?").lower() for pair in PAIRS["train"]}
+    spoken = [pair.source.rstrip(".?").lower() for pair in PAIRS[split] if _spoken_hours(pair.source)]
+    assert len(spoken) >= 20
+    assert not known & set(spoken)
+
+
+def _spoken_hours(text: str) -> list[str]:
+    return re.findall(r"half past \w+|\w+ o'clock", text.lower())
+
+
+def test_training_names_every_full_and_half_hour_often() -> None:
+    """They follow from nothing else: three frames in four have each hour."""
+    named = Counter(hour for pair in PAIRS["train"] for hour in _spoken_hours(pair.source))
+    hours = [cardinal(hour, "en") for hour in range(1, 13)]
+    assert set(named) == {f"half past {hour}" for hour in hours} | {f"{hour} o'clock" for hour in hours}
+    assert min(named.values()) >= 20
+    for hour in range(12):
+        forms = time_forms(60 * hour + 30, read_out=False)
+        english, german = forms.english["time"], forms.german["time"]
+        targets = [pair.targets[0] for pair in PAIRS["train"] if re.search(rf"{english}\b", pair.source.lower())]
+        assert all(german in target for target in targets)
+
+
+def test_topics_say_what_each_sentence_is_about() -> None:
+    """Looks at the words; the topics come from the code that makes the sentences."""
+    for pair, topic in zip(PAIRS["test"], CORPUS.topics("test"), strict=True):
+        source = pair.source.lower()
+        marks = {"half past": "half past ", "o'clock": " o'clock", "quarter": "a quarter ", "minutes": " minutes "}
+        assert topic not in marks or marks[topic] in source
+        money = any(coin in source for coin in (" cent", " euro", " us dollar", " swiss franc", " rappen"))
+        assert money == (topic == "price")
+        months = [f" {month(number, 'en').lower()}" for number in range(1, 13)]
+        assert any(name in f" {source}" for name in months) == (topic == "date")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_topic_is_in_every_split(split: Split) -> None:
+    counts = Counter(CORPUS.topics(split))
+    assert set(counts) == set(TOPICS)
+    assert min(counts.values()) >= 0.02 * len(PAIRS[split])
+
+
+def test_a_topic_that_fails_is_seen() -> None:
+    metric = ExactMatchByTopic(["number", "half past", "half past", "price"])
+    metric.update([0, 1, 2], ["acht", "halb neun", "halb  zwei"], [["acht"], ["halb zehn"], ["halb zwei"]])
+    scores = metric.compute()
+    assert scores["exact_match number"] == 100
+    assert scores["exact_match half past"] == 50
+    assert isnan(scores["exact_match price"])
+    assert set(scores) == set(metric.names)
 
 
 def test_every_word_of_the_test_is_in_the_training_sentences() -> None:
