@@ -43,7 +43,7 @@ class BuiltInCorpus(Corpus):
         ConfigError: a size is not positive.
     """
 
-    def __init__(self, train: int = 12_000, val: int = 500, test: int = 500, seed: int = 1) -> None:
+    def __init__(self, train: int = 12_000, val: int = 1_000, test: int = 1_000, seed: int = 1) -> None:
         self.sizes: dict[Split, int] = {"train": train, "val": val, "test": test}
         self.seed = seed
         for split, size in self.sizes.items():
