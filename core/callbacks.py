@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from core.module import Seq2SeqModule
+from core.objectives import check_share
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,12 @@ class FitOptions:
     Attributes:
         ema_decay: decay of the exponential moving average of the weights, which then is what validates, what is saved
             as the model and what `test` uses; 0 for none.
-        ema_start: updates before the average begins.
         patience: validations without a better score until training stops; None to go on.
         save_every: updates between two writes of last.ckpt, from which a killed run resumes.
         keep: how many checkpoints of past validations stay, as step=N.ckpt, for `python -m core.checkpoint average`.
     """
 
     ema_decay: float = 0.0
-    ema_start: int = 0
     patience: int | None = None
     save_every: int = 500
     keep: int = 0
@@ -43,7 +44,7 @@ def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path, log_
     best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
     callbacks: list[Callback] = []
     if options.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=options.ema_decay, update_starting_at_step=options.ema_start))
+        callbacks.append(AveragedWeights(options.ema_decay))
     callbacks += [
         LearningRateMonitor("step"),
         ModelCheckpoint(folder, "best", **best, enable_version_counter=False),
@@ -62,6 +63,25 @@ def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path, log_
     if options.patience is not None:
         callbacks.append(EarlyStopping(**best, patience=options.patience))
     return callbacks
+
+
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of the weights, whose memory grows with the number of updates up to its decay.
+
+    With n updates behind it an average keeps min(decay, (1 + n) / (10 + n)) of itself, as TensorFlow's does: the first
+    weights, which are random, are soon forgotten.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = check_share("fit.ema_decay", decay)
+        super().__init__(multi_avg_fn=self.average)
+
+    @torch.no_grad()
+    def average(self, averages: Any, weights: Any, updates: Tensor | int) -> None:
+        """Moves the averages towards the weights, in place."""
+        count = int(updates)
+        kept = min(self.decay, (1 + count) / (10 + count))
+        torch._foreach_lerp_(averages, weights, 1 - kept)
 
 
 class FinalCheckpoint(Callback):
