@@ -54,9 +54,8 @@ class Parser(ArgumentParser):
 def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parser:
     """Makes the parser of all options, which are the same for all verbs."""
     module_class, data_class = classes()
-    parser = Parser(
-        prog=f"python -m tasks.{task}", default_config_files=[str(path) for path in defaults], add_help=True
-    )
+    files = [str(path) for path in defaults]
+    parser = Parser(prog=f"python -m tasks.{task}", default_config_files=files, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML of what differs from the defaults")
     parser.add_argument("--seed_everything", type=int, default=1, help="seed of weights, batches and dropout")
     parser.add_argument("--ckpt_path", type=str, help="a checkpoint to test, to predict with, or to go on from")
