@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ConfigError, PolyseqError
+from core.errors import ConfigError, PolyseqError, did_you_mean
 
 if TYPE_CHECKING:
     from core.data.datamodule import Seq2SeqDataModule
@@ -93,9 +92,3 @@ def check_files(arguments: Sequence[str]) -> None:
                 names = [str(folder / path.name) for path in folder.iterdir()] if folder.is_dir() else []
                 hint = did_you_mean(value, names) or f"; give the path of {what}"
                 raise ConfigError(f"{name}: there is no file {value}{hint}")
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A hint at the nearest known word, or nothing."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""

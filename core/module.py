@@ -24,7 +24,8 @@ from core.decoders.base import Decoder
 from core.distributed import union_over_ranks, world_size
 from core.encoders.base import Encoder
 from core.errors import CheckpointError, ConfigError
-from core.generation import GenerationOptions, Hypothesis, generate
+from core.generation import Constraints, GenerationOptions, Hypothesis, generate
+from core.generation.phrases import Phrases
 from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
 from core.optim import Schedule
@@ -33,6 +34,7 @@ from core.updates import UpdateGuard
 
 EncoderFactory = Callable[[int], Encoder]
 DecoderFactory = Callable[[int, int], Decoder]
+NO_SAMPLING: dict[str, Any] = {"sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 SAMPLES = 3  # the first sentences of a split, shown at each validation
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -50,6 +52,7 @@ class Seq2SeqModule(LightningModule):
         optimizer: made with the parameters that are trained.
         schedule: of its learning rate.
         generation: how `validate`, `test` and `predict` write; the validations during `fit` do it greedily.
+        phrases: what the targets begin with, contain or don't contain; the validations during `fit` ignore it.
         tie_embeddings: the source's and the target's embeddings are one table (and the head with them, where the
             decoder ties it).
         skip_patience: how many updates in a row may be skipped for not being finite.
@@ -68,6 +71,7 @@ class Seq2SeqModule(LightningModule):
         optimizer: OptimizerFactory = lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
         schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
         generation: GenerationOptions = GenerationOptions(),  # noqa: B008 (frozen)
+        phrases: Phrases = Phrases(),  # noqa: B008 (frozen)
         tie_embeddings: bool = False,
         skip_patience: int = 20,
     ) -> None:
@@ -81,6 +85,7 @@ class Seq2SeqModule(LightningModule):
         self.optimizer_factory = optimizer
         self.schedule = schedule
         self.generation = generation
+        self.constraints = phrases.encode(self.target_tokenizer)
         self.guard = UpdateGuard(skip_patience)
         self.config: dict[str, Any] = {}
         self.members: list[EncoderDecoder] = []
@@ -197,10 +202,10 @@ class Seq2SeqModule(LightningModule):
         inputs = shift_right(target.values, self.specials.bos)
         loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)
         self._scores[batch.ids] = torch.stack([loss.nll.double(), loss.tokens.double()])
-        options = self.generation
+        options, constraints = self.generation, self.constraints
         if self.trainer.state.fn == TrainerFn.FITTING:  # many validations: the cheapest search tells enough
-            options = replace(options, beam_size=1, n_best=1, sample=False)
-        hypotheses = [texts[0][0] for texts in self.generate_texts(batch, options)]
+            options, constraints = replace(options, beam_size=1, n_best=1, **NO_SAMPLING), Constraints()
+        hypotheses = [texts[0][0] for texts in self._generate(batch, options, constraints)]
         self.metric.update(batch.ids, hypotheses, batch.references, batch.source_texts)
         shown = zip(batch.ids, batch.source_texts, batch.references, hypotheses, strict=True)
         for number, source, references, text in shown:
@@ -218,12 +223,14 @@ class Seq2SeqModule(LightningModule):
 
     # Generation
 
-    def generate_texts(
-        self, batch: Seq2SeqBatch, options: GenerationOptions | None = None
-    ) -> list[list[tuple[str, Hypothesis]]]:
+    def generate_texts(self, batch: Seq2SeqBatch) -> list[list[tuple[str, Hypothesis]]]:
         """Writes the target of each source of a batch: B lists of n_best texts, best first."""
-        models = [self.model, *self.members]
-        found = generate(models, batch.source, options or self.generation, self.specials)
+        return self._generate(batch, self.generation, self.constraints)
+
+    def _generate(
+        self, batch: Seq2SeqBatch, options: GenerationOptions, constraints: Constraints
+    ) -> list[list[tuple[str, Hypothesis]]]:
+        found = generate([self.model, *self.members], batch.source, options, self.specials, constraints)
         decode = self.target_tokenizer.decode
         return [[(decode(list(each.tokens)), each) for each in hypotheses] for hypotheses in found]
 

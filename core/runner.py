@@ -27,9 +27,9 @@ from rich.table import Table
 
 from core.callbacks import FitOptions, fit_callbacks
 from core.checkpoint import KEY, read_checkpoint
-from core.cli import did_you_mean, option_values
+from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
-from core.errors import CheckpointError, ConfigError
+from core.errors import CheckpointError, ConfigError, did_you_mean
 from core.module import Seq2SeqModule
 from core.predict import PredictOptions, predict
 
@@ -54,8 +54,9 @@ class Parser(ArgumentParser):
 def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parser:
     """Makes the parser of all options, which are the same for all verbs."""
     module_class, data_class = classes()
-    files = [str(path) for path in defaults]
-    parser = Parser(prog=f"python -m tasks.{task}", default_config_files=files, allow_abbrev=False)
+    parser = Parser(
+        prog=f"python -m tasks.{task}", default_config_files=[str(path) for path in defaults], allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="a YAML of what differs from the defaults")
     parser.add_argument("--seed_everything", type=int, default=1, help="seed of weights, batches and dropout")
     parser.add_argument("--ckpt_path", type=str, help="a checkpoint to test, to predict with, or to go on from")
@@ -176,6 +177,8 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
 
 def _predict(run: Run) -> None:
     """Writes targets for what the user gives."""
+    if torch.cuda.is_available() and run.config.trainer.accelerator in ("auto", "gpu", "cuda"):
+        run.module.to("cuda")
     _add_members(run)
     with _one_line_for_other_weights():
         checkpoint = read_checkpoint(run.config.ckpt_path)
@@ -293,6 +296,7 @@ NOISE = (
     r".*does not have many workers",
     r".*Tip: ",
     r"TPU available",
+    r"Be aware that when using `ckpt_path`",
     r"Starting from v1.9.0, `tensorboardX` has been removed",
 )
 HERE = Path(__file__).parent.parent

@@ -6,12 +6,11 @@ import csv
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from core.data.corpus import Split, SplitCorpus, TextPair, numbered, split_path
 from core.data.text import read_lines
-from core.errors import DataError
+from core.errors import DataError, did_you_mean
 
 Row = tuple[int, list[str]]  # the line on which it ends, its cells
 
@@ -94,9 +93,8 @@ class CsvCorpus(TableCorpus):
 
 def unknown_column(column: str, there: Sequence[str], path: str | Path, line: int | None = None) -> DataError:
     """The error that names the columns that exist, the nearest first."""
-    near = get_close_matches(column, there, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return DataError(f"there is no column {column!r}; {hint}It has {', '.join(map(repr, there))}", path, line)
+    hint = did_you_mean(column, there)
+    return DataError(f"there is no column {column!r}, but {', '.join(map(repr, there))}{hint}", path, line)
 
 
 def column_number(column: int | str, names: Sequence[str] | None, path: Path) -> int:

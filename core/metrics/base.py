@@ -10,6 +10,7 @@ from math import nan
 from torch import distributed
 from typing_extensions import Self
 
+from core.distributed import world_size
 from core.errors import ConfigError
 
 
@@ -110,8 +111,8 @@ class CorpusMetric(ABC):
     def _gather(self) -> list[Scored]:
         """All ranks' examples, each once, ordered by id: bootstrap resampling draws by position."""
         gathered: list[dict[int, Scored]] = [self._added]
-        if _world_size() > 1:
-            gathered = [{} for _ in range(_world_size())]
+        if world_size() > 1:
+            gathered = [{} for _ in range(world_size())]
             distributed.all_gather_object(gathered, self._added)
         examples: dict[int, Scored] = {}
         for of_rank in reversed(gathered):  # the lowest rank has the last word
@@ -152,13 +153,9 @@ class MetricGroup(CorpusMetric):
         return {name: score for metric in self.metrics for name, score in metric.score(examples).items()}
 
 
-def _world_size() -> int:
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
 def _on_rank_zero(metric: CorpusMetric) -> dict[str, Score]:
     """Scores on one rank and tells the others, its failure too: they would wait for ever."""
-    if _world_size() == 1:
+    if world_size() == 1:
         return metric.score_or_nan()
     outcome: list[dict[str, Score] | Exception] = [{}]
     if distributed.get_rank() == 0:

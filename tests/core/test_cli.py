@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import check_files, did_you_mean, option_values
-from core.errors import ConfigError
+from core.cli import check_files, option_values
+from core.errors import ConfigError, did_you_mean
 
 ROOT = Path(__file__).parents[2]
 
