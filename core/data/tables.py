@@ -93,8 +93,8 @@ class CsvCorpus(TableCorpus):
 
 def unknown_column(column: str, there: Sequence[str], path: str | Path, line: int | None = None) -> DataError:
     """The error that names the columns that exist, the nearest first."""
-    hint = did_you_mean(column, there)
-    return DataError(f"there is no column {column!r}, but {', '.join(map(repr, there))}{hint}", path, line)
+    hint = did_you_mean(repr(column), [repr(name) for name in there]) or ";"
+    return DataError(f"there is no column {column!r}{hint} It has {', '.join(map(repr, there))}", path, line)
 
 
 def column_number(column: int | str, names: Sequence[str] | None, path: Path) -> int:
