@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
@@ -39,8 +39,13 @@ class FitOptions:
     keep: int = 0
 
 
-def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path, log_every: int) -> list[Callback]:
-    """Makes the callbacks of a training run that writes into a folder and tells of every so many updates."""
+def fit_callbacks(
+    options: FitOptions, module: Seq2SeqModule, folder: Path, log_every: int, bar: bool
+) -> list[Callback]:
+    """Makes the callbacks of a training run that writes into a folder and tells of every so many updates.
+
+    What it tells is a progress bar for a person at a terminal, and lines for a file.
+    """
     best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
     callbacks: list[Callback] = []
     if options.ema_decay:
@@ -56,8 +61,10 @@ def fit_callbacks(options: FitOptions, module: Seq2SeqModule, folder: Path, log_
             enable_version_counter=False,
         ),
         FinalCheckpoint(folder / "last.ckpt"),
-        Reporter(log_every),
+        Reporter(log_every, lines=not bar),
     ]
+    if bar:
+        callbacks.append(RichProgressBar())
     if options.keep:
         callbacks.append(ModelCheckpoint(folder, "{step}", monitor="step", mode="max", save_top_k=options.keep))
     if options.patience is not None:
@@ -99,8 +106,9 @@ class FinalCheckpoint(Callback):
 class Reporter(Callback):
     """Tells a person what goes on: a line at each logged step, samples at each validation, a table at the end."""
 
-    def __init__(self, log_every: int) -> None:
+    def __init__(self, log_every: int, lines: bool = True) -> None:
         self.log_every = log_every
+        self.lines = lines
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.started = time.monotonic()
         self.noted = (self.started, 0)
@@ -123,8 +131,8 @@ class Reporter(Callback):
         then, tokens = self.noted
         speed = (module.target_tokens_seen - tokens) * trainer.world_size / max(now - then, 1e-9)
         self.noted = (now, module.target_tokens_seen)
-        module.log("train/tokens_per_second", speed)
-        if trainer.is_global_zero:
+        module.log("train/tokens_per_second", speed, prog_bar=True)
+        if trainer.is_global_zero and self.lines:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             metrics = trainer.callback_metrics
             loss = f"loss {float(metrics['train/loss']):.3f}  " if "train/loss" in metrics else ""

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +32,7 @@ from core.data.datamodule import Seq2SeqDataModule
 from core.errors import CheckpointError, ConfigError, did_you_mean
 from core.module import Seq2SeqModule
 from core.predict import PredictOptions, predict
+from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +43,16 @@ if TYPE_CHECKING:
 class Parser(ArgumentParser):
     """Prints what is wrong with an option and which one may have been meant, without a page of usage."""
 
+    recipe: Recipe = {}  # noqa: RUF012 (what the command line stands on)
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raises ConfigError."""
         text = " ".join(str(message).split())
         words = [word.strip("'\"`:,.") for word in text.replace("=", " ").split()]
         known = [option for action in self._actions for option in action.option_strings]
         hint = next((found for word in words if word.startswith("--") and (found := did_you_mean(word, known))), "")
+        if nested := re.search(r"key \"([\w.]+)\": Option '([\w.]+)' is not accepted", text):
+            hint = option_hint(self.recipe, *nested.groups())
         raise ConfigError(text + hint) from None
 
 
@@ -80,9 +85,13 @@ def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> Non
         CheckpointError: `validate`, `test` and `predict` need a checkpoint, and it must be one of this task.
     """
     checkpoint = _checkpoint(task, verb, arguments)
-    with _defaults(task, verb, checkpoint) as files:
-        parser = build_parser(task, classes, files)
-        config = parser.parse_args(list(arguments))
+    recipe = _recipe(task, verb, checkpoint, arguments)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(recipe, file)
+        file.flush()
+        parser = build_parser(task, classes, [Path(file.name)])
+        parser.recipe = recipe
+        config = parser.parse_args(without_option(arguments, "--config"))
     _silence()
     seed_everything(config.seed_everything, workers=True)
     _choose_precision(config, verb)
@@ -113,6 +122,12 @@ class Run:
     module: Seq2SeqModule
     data: Seq2SeqDataModule
 
+    @property
+    def shows_bar(self) -> bool:
+        """Whether a progress bar is wanted: by default where a person looks on."""
+        wanted = self.config.trainer.enable_progress_bar
+        return sys.stdout.isatty() if wanted is None else bool(wanted)
+
     def trainer(self, folder: Path | None, callbacks: Sequence[Callback] = ()) -> Trainer:
         """Makes Lightning's trainer; logs go to a folder, or nowhere."""
         options = self.init.trainer.as_dict()
@@ -124,6 +139,7 @@ class Run:
             options["logger"] = False
         if options["default_root_dir"] is None:
             options["default_root_dir"] = folder
+        options["enable_progress_bar"] = self.shows_bar
         return Trainer(**options)
 
 
@@ -131,14 +147,16 @@ def fit(run: Run) -> None:
     """Trains, from the start or from a checkpoint."""
     folder = _run_folder(run)
     log_every = run.config.trainer.log_every_n_steps or 50
-    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every))
+    bar = run.shows_bar
+    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every, bar))
     if trainer.is_global_zero and not run.config.trainer.fast_dev_run:
         folder.mkdir(parents=True, exist_ok=True)
         _keep_old(folder / "metrics.csv")  # CSVLogger would delete it
         _keep_old(folder / "config.yaml")
         (folder / "config.yaml").write_text(yaml.safe_dump(run.module.config, sort_keys=False))
         print(f"run directory: {folder}")
-    trainer.fit(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True)
+    with _one_line_for_other_weights():
+        trainer.fit(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True)
 
 
 def score(run: Run, verb: Literal["validate", "test"]) -> None:
@@ -197,23 +215,20 @@ def _checkpoint(task: str, verb: str, arguments: Sequence[str]) -> dict[str, Any
     return None
 
 
-@contextmanager
-def _defaults(task: str, verb: str, checkpoint: dict[str, Any] | None) -> Iterator[list[Path]]:
-    """The files that options come from when the command line is silent: the task's, then the checkpoint's.
+def _recipe(task: str, verb: str, checkpoint: dict[str, Any] | None, arguments: Sequence[str]) -> Recipe:
+    """What holds where the command line is silent: the task's default.yaml, the checkpoint's options, --config files.
 
-    As defaults they give way to the command line, where Lightning's own CLI puts the checkpoint above it.
+    The command line wins over all of it, where Lightning's own CLI puts the checkpoint above it.
     """
     folder = next((path for path in (Path("configs"), HERE / "configs") if (path / task).is_dir()), None)
-    files = [] if folder is None else [folder / task / "default.yaml"]
-    if checkpoint is None:
-        yield files
-        return
-    config = checkpoint[KEY]["config"]
-    wanted = set(config) if verb == "fit" else {"model", "data"}
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump({key: config[key] for key in wanted if key in config}, file)
-        file.flush()
-        yield [*files, Path(file.name)]
+    layers = [] if folder is None else [read_recipe(folder / task / "default.yaml")]
+    if checkpoint is not None:
+        config = checkpoint[KEY]["config"]
+        wanted = set(config) if verb == "fit" else {"model", "data"}
+        layers.append({key: config[key] for key in wanted if key in config})
+    layers += [read_recipe(path) for path in option_values(arguments, "--config")]
+    empty: Recipe = {}
+    return overlay_arguments(reduce(overlay, layers, empty), arguments)
 
 
 def _plain_config(parser: Parser, config: Namespace) -> dict[str, Any]:
