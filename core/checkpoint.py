@@ -6,7 +6,9 @@ tokenizers. It is read under `weights_only=True`: loading one never executes cod
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,3 +95,29 @@ def average(paths: Sequence[str | Path]) -> dict[str, Any]:
         checkpoint["state_dict"][name] = (mean if weight.is_floating_point() else weight).to(weight.dtype)
     needed = {KEY, "state_dict", "epoch", "global_step", "pytorch-lightning_version"}
     return {key: value for key, value in checkpoint.items() if key in needed}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs `python -m core.checkpoint average A B ... --output C`.
+
+    Raises:
+        CheckpointError: see `average`.
+    """
+    parser = argparse.ArgumentParser(prog="python -m core.checkpoint", description="What can be done with checkpoints.")
+    command = parser.add_subparsers(required=True).add_parser("average", help="average the weights of several")
+    command.add_argument("checkpoints", type=Path, nargs="+", help="of one run, the step=N.ckpt of fit.keep say")
+    command.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
+    options = parser.parse_args(arguments)
+    mean = average(options.checkpoints)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = options.output.with_name(options.output.name + ".part")
+    torch.save(mean, partial)
+    partial.replace(options.output)  # the name stands for the whole file, or for none
+    print(f"average of {len(options.checkpoints)} checkpoints: {options.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
