@@ -77,7 +77,8 @@ def option_hint(recipe: Recipe, name: str, option: str) -> str:
     module, _, class_name = str(place.get("class_path") if isinstance(place, dict) else "").rpartition(".")
     if not module:
         return ""
-    options = [key for key in inspect.signature(getattr(import_module(module), class_name)).parameters if key != "self"]
+    parameters = inspect.signature(getattr(import_module(module), class_name)).parameters.values()
+    options = [each.name for each in parameters if each.default is not each.empty]  # the others aren't the user's
     return did_you_mean(option, options) or f"; {class_name} has {', '.join(options)}"
 
 

@@ -53,6 +53,8 @@ class Parser(ArgumentParser):
         hint = next((found for word in words if word.startswith("--") and (found := did_you_mean(word, known))), "")
         if nested := re.search(r"key \"([\w.]+)\": Option '([\w.]+)' is not accepted", text):
             hint = option_hint(self.recipe, *nested.groups())
+        elif grouped := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
+            hint = did_you_mean("--" + ".".join(grouped.groups()), known)
         raise ConfigError(text + hint) from None
 
 

@@ -205,7 +205,7 @@ def test_weights_that_don_t_fit_are_refused(shell: Shell, own: Path, verb: str) 
         ("--model.encoder.num_layer", "num_layers"),
         ("--model.generation.beam", "beam_size"),
         ("--data.batch_token", "--data.batch_tokens"),
-        ("--model.optimizer.learning_rate", "AdamW has params, lr, betas"),
+        ("--model.optimizer.learning_rate", "AdamW has lr, betas"),
     ],
 )
 def test_a_misspelt_option_gets_one_line_with_the_nearest(shell: Shell, option: str, meant: str) -> None:
@@ -214,6 +214,13 @@ def test_a_misspelt_option_gets_one_line_with_the_nearest(shell: Shell, option: 
     assert shown.code == 2
     assert option in line or option.rpartition(".")[2] in line
     assert meant in line
+
+
+def test_a_misspelt_option_of_a_file_gets_one_line_with_the_nearest(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("trainer: {max_step: 3}\n", encoding="utf-8")
+    line = one_error(shell("fit", "--config", tmp_path / "mine.yaml"))
+    assert "'max_step'" in line
+    assert "did you mean --trainer.max_steps?" in line
 
 
 # Several checkpoints

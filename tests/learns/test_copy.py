@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from core.data.datamodule import Seq2SeqDataModule
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
 from core.generation import GenerationOptions
-from core.objectives import CrossEntropy, Objective
+from core.objectives import CrossEntropy, Objective, ScheduledSampling
 from core.optim import Schedule
 from core.tokenization import TokenizerOptions
 from tasks.mt.module import MtModule
@@ -76,3 +76,9 @@ def train(folder: Path, objective: Objective, steps: int) -> dict[str, float]:
 
 def test_the_copy_task_is_learnt(tmp_path: Path) -> None:
     assert train(tmp_path, CrossEntropy(label_smoothing=0.0), steps=400)["val/bleu"] >= 99
+
+
+@pytest.mark.parametrize("rollout", ["parallel", "stepwise"])
+def test_scheduled_sampling_does_no_harm(tmp_path: Path, rollout: Literal["parallel", "stepwise"]) -> None:
+    objective = ScheduledSampling(rollout, "linear", length=200, floor=0.7, label_smoothing=0.0)
+    assert train(tmp_path, objective, steps=200)["val/bleu"] >= 92
