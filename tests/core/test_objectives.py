@@ -32,10 +32,9 @@ def make_model(kind: Kind) -> EncoderDecoder:
         return EncoderDecoder(
             encoder, RecurrentDecoder(TYPES, D_MODEL, D_MODEL, attention="additive", order="bahdanau", dropout=0.0)
         )
-    size = {"num_layers": 1, "num_heads": 2, "ffn_size": 16}
     return EncoderDecoder(
-        TransformerEncoder(TYPES, D_MODEL, dropout=0.0, **size),
-        TransformerDecoder(TYPES, D_MODEL, D_MODEL, dropout=0.0, **size),
+        TransformerEncoder(TYPES, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=0.0),
+        TransformerDecoder(TYPES, D_MODEL, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=0.0),
     )
 
 
@@ -49,17 +48,20 @@ def make_batch(lengths: tuple[int, ...] = (7, 2, 5)) -> Seq2SeqBatch:
             values[row, length - 1] = SPECIALS.eos
             values[row, length:] = SPECIALS.pad
         sides.append(TextBatch(values, torch.tensor(lengths)))
-    return Seq2SeqBatch(*sides, ids=tuple(range(len(lengths))))
+    source, target = sides
+    return Seq2SeqBatch(source, target, ids=tuple(range(len(lengths))))
 
 
 def reference(model: EncoderDecoder, batch: Seq2SeqBatch, smoothing: float) -> tuple[Tensor, Tensor]:
     """torch's own loss and negative log-likelihood of the padded batch, summed."""
     assert batch.target is not None
     values = batch.target.values
-    logits = model(batch.source, shift_right(values, SPECIALS.bos)).flatten(0, 1)
-    options = {"ignore_index": SPECIALS.pad, "reduction": "sum"}
-    total = F.cross_entropy(logits, values.flatten(), label_smoothing=smoothing, **options)
-    return total, F.cross_entropy(logits, values.flatten(), **options)
+    logits, wanted = model(batch.source, shift_right(values, SPECIALS.bos)).flatten(0, 1), values.flatten()
+
+    def loss(smoothing: float) -> Tensor:
+        return F.cross_entropy(logits, wanted, label_smoothing=smoothing, ignore_index=SPECIALS.pad, reduction="sum")
+
+    return loss(smoothing), loss(0.0)
 
 
 def gradients(model: EncoderDecoder, total: Tensor) -> list[Tensor]:
