@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -31,6 +31,7 @@ from core.masks import length_mask
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
 
+Order = Literal["length", "given"]
 Writer = Callable[[TextBatch], list[tuple[int, ...]]]
 LEAST_AGREEMENT = 0.99  # two sentences of nearly equal score may change places by rounding
 
@@ -94,9 +95,9 @@ def compare(writers: dict[str, Writer], batches: Sequence[TextBatch], rounds: in
     return speeds
 
 
-def in_batches(sentences: Sequence[Sequence[int]], size: int) -> list[TextBatch]:
-    """Makes batches of sentences of similar length, as anyone would."""
-    ordered = sorted(sentences, key=len)
+def in_batches(sentences: Sequence[Sequence[int]], size: int, order: Order) -> list[TextBatch]:
+    """Makes batches of sentences as they come, or of similar length as our loader does."""
+    ordered = sorted(sentences, key=len) if order == "length" else sentences
     parts = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
     return [padded(part) for part in parts]
 
@@ -176,6 +177,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, help="its source sentences, one a line")
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 5], help="beam sizes (default: 1 5)")
     parser.add_argument("--batch_size", type=int, default=64, help="sentences a batch (default: %(default)s)")
+    parser.add_argument(
+        "--order",
+        choices=get_args(Order),
+        default="length",
+        help="sorted by length, or as given (default: %(default)s)",
+    )
     parser.add_argument("--sentences", type=int, default=512, help="how many (default: %(default)s)")
     parser.add_argument("--longest", type=int, default=100, help="tokens at most (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of all (default: %(default)s)")
@@ -197,7 +204,7 @@ def main() -> None:
     environment = Environment.here(options.threads)
     torch.set_num_threads(options.threads)
     task = chosen_task(options)
-    batches = in_batches(task.sentences, options.batch_size)
+    batches = in_batches(task.sentences, options.batch_size, options.order)
     twin = transformers_twin(task.model, task.specials)
     rows: list[tuple[object, ...]] = []
     for beam in options.beams:
@@ -217,7 +224,9 @@ def main() -> None:
             label = f"{name}, {'greedy' if beam == 1 else f'beam {beam}'}"
             rows.append((label, median(walls), spread(walls), processor, median(walls) / base, f"{share:.2%}"))
     header = ("model", "sentences/s", "lowest–highest", "sentences/processor s", "times generate", "written alike")
-    title = f"Decoding: {task.title}; {len(task.sentences)} sentences, batch {options.batch_size}"
+    title = (
+        f"Decoding: {task.title}; {len(task.sentences)} sentences, batch {options.batch_size}, order: {options.order}"
+    )
     publish(f"{title}; median of {options.rounds} rounds", header, rows, environment, options.output)
 
 

@@ -13,18 +13,29 @@ BLOCK = 1 << 17
 
 
 def log_normaliser(logits: Tensor) -> Tensor:
-    """The logarithm of the sum of exponentials of each row: (N, V) to (N, 1)."""
-    if logits.device.type != "cpu" or logits.numel() <= 2 * BLOCK:
+    """The logarithm of the sum of exponentials of each row: (N, V) to (N, 1).
+
+    On the CPU the exponentials are summed as they are: finding each row's maximum and taking it off first, as logsumexp
+    does, is about half of the time (320 rows of 8,000: 1.5 ms against 0.8). Rows whose sum leaves float32's comfortable range are done again that way.
+    """
+    if logits.device.type != "cpu" or logits.dtype != torch.float32:
         return logits.logsumexp(-1, keepdim=True)
     rows = max(1, BLOCK // logits.size(1))
-    return torch.cat([part.logsumexp(-1, keepdim=True) for part in torch.split(logits, rows)])
+    buffer = logits.new_empty(min(rows, logits.size(0)), logits.size(1))  # one for all blocks: fresh pages cost more
+    parts = [torch.exp(part, out=buffer[: part.size(0)]).sum(-1, keepdim=True) for part in torch.split(logits, rows)]
+    sums = torch.cat(parts)
+    normal = (sums > 1e-20) & (sums < 1e38)  # what vanishes beside 1e-20, below 1e-38 each, is no digit of the sum
+    if normal.all():
+        return sums.log_()
+    return torch.where(normal, sums.log(), logits.logsumexp(-1, keepdim=True))
 
 
 def best_tokens(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k best tokens of each row, best first: scores (N, V) to their scores and ids (N, k).
 
     On the CPU torch.topk walks through a row element by element, while a maximum is vectorised. So the row is folded
-    into columns of 8 or 16, the columns with the k greatest maxima are found, and they contain the k best.
+    into columns of 8 or 16, the columns with the k greatest maxima are found (by the same way), and they contain the k
+    best.
     """
     vocab_size = scores.size(1)
     fold = 8 if vocab_size < 16384 else 16
@@ -32,7 +43,7 @@ def best_tokens(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if scores.device.type != "cpu" or vocab_size < 2048 or fold * k > width:
         return scores.topk(k, dim=1)
     folded = scores[:, : fold * width].reshape(-1, fold, width).amax(1)  # (N, width)
-    columns = folded.topk(k, dim=1, sorted=False).indices  # (N, k)
+    columns = best_tokens(folded, k)[1]  # (N, k)
     ids = (columns.unsqueeze(1) + torch.arange(0, fold * width, width).unsqueeze(1)).flatten(1)  # (N, fold * k)
     if fold * width < vocab_size:
         rest = torch.arange(fold * width, vocab_size)

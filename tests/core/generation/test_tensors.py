@@ -33,3 +33,20 @@ def test_log_normaliser_is_logsumexp(shape: tuple[int, int]) -> None:
     logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 10
     expected = logits.double().logsumexp(1, keepdim=True).float()
     torch.testing.assert_close(log_normaliser(logits), expected)
+
+
+def test_log_normaliser_of_rows_whose_exponentials_overflow_or_vanish() -> None:
+    logits = torch.randn(5, 2000, generator=torch.Generator().manual_seed(0))
+    logits[0] += 200
+    logits[1] -= 200
+    logits[2] = float("-inf")
+    logits[3, :-1] = float("-inf")
+    expected = logits.double().logsumexp(1, keepdim=True).float()
+    torch.testing.assert_close(log_normaliser(logits), expected)
+
+
+def test_log_normaliser_of_a_row_is_the_same_beside_any_other() -> None:
+    logits = torch.randn(2, 2000, generator=torch.Generator().manual_seed(0))
+    alone = log_normaliser(logits[:1])
+    logits[1] += 200
+    assert torch.equal(log_normaliser(logits)[:1], alone)
