@@ -38,7 +38,7 @@ LEAST_AGREEMENT = 0.99  # two sentences of nearly equal score may change places 
 
 def our_writer(model: EncoderDecoder, beam: int, longest: int, specials: Specials) -> Writer:
     """Our generation, without a length penalty: scores are then the same in both by definition."""
-    options = GenerationOptions(beam_size=beam, max_length=longest, length_penalty="none")
+    options = GenerationOptions(beam_size=beam, max_length=longest, length_penalty="none", stop="count")
     return lambda source: [found[0].tokens for found in generate(model, source, options, specials)]
 
 

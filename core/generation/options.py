@@ -26,7 +26,11 @@ class GenerationOptions:
             ((5 + length) / 6) ** alpha ("gnmt": Wu et al. 2016, equation 14); the length counts the end token.
         alpha: the exponent, of the length ("average") or in GNMT's formula.
         early_stopping: stop a source as soon as no open hypothesis can still become one of the n best: the same
-            result as running on until `beam_size` hypotheses have finished or the length's limit is reached.
+            result as running on until `stop` or the length's limit ends it.
+        stop: when a source with `beam_size` finished hypotheses ends. "best": once the best open one, by its score so
+            far, is below the n best that finished. "count": at once, as in fairseq and in transformers with
+            early_stopping=True; faster, but a model trained with label smoothing, for which "end now" is often second best, then fills
+            the places with fragments.
         sample: draw tokens instead of taking the best ones.
         temperature: what the logits are divided by before drawing.
         top_k: draw from the k best tokens only; 0 for all.
@@ -45,6 +49,7 @@ class GenerationOptions:
     length_penalty: LengthPenalty = "average"
     alpha: float = 1.0
     early_stopping: bool = True
+    stop: Literal["best", "count"] = "best"
     sample: bool = False
     temperature: float = 1.0
     top_k: int = 0

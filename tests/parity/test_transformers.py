@@ -48,7 +48,7 @@ def model_of(norm: Norm, activation: Activation) -> EncoderDecoder:
 
 
 def write(model: EncoderDecoder, beam: int, penalty: LengthPenalty) -> list[tuple[int, ...]]:
-    options = GenerationOptions(beam_size=beam, max_length=LONGEST, length_penalty=penalty)
+    options = GenerationOptions(beam_size=beam, max_length=LONGEST, length_penalty=penalty, stop="count")
     return [hypotheses[0].tokens for hypotheses in generate(model, SOURCE, options, Specials())]
 
 

@@ -42,9 +42,10 @@ class BeamSearch(Strategy):
     """Keeps the `beam_size` best open hypotheses of each source.
 
     A hypothesis finishes when its end token is among the `beam_size` best candidates of its source, and doesn't take a
-    place from the open ones. A source ends with its `beam_size`-th finished hypothesis, or at its length limit, or as
-    soon as nothing that is open can become one of the `n_best` ("early_stopping"). What the limit cuts ranks after
-    everything finished. There may be fewer rows than `beam_size`, where there are fewer candidates.
+    place from the open ones. A source ends with its `beam_size`-th finished hypothesis if the best open one doesn't
+    score above the `n_best` ("stop"), or at its length limit, or as soon as nothing that is open can become one of the
+    `n_best` ("early_stopping"). What the limit cuts ranks after everything finished. There may be fewer rows than
+    `beam_size`, where there are fewer candidates.
     """
 
     def __init__(
@@ -152,12 +153,17 @@ class BeamSearch(Strategy):
     def _is_decided(self, source: int, best: float) -> bool:
         """Whether a source can stop although `best` (the greatest sum of its open hypotheses) is alive."""
         endings, options = self._endings[source], self._options
-        if len(endings) >= options.beam_size:
+        full = len(endings) >= options.beam_size
+        if full and options.stop == "count":
             return True
-        if not (options.early_stopping and self._bounded) or len(endings) < options.n_best:
+        if len(endings) < options.n_best:
             return False
         reached = sorted((self._norm.score(e.total, e.length + 1) for e in endings), reverse=True)[options.n_best - 1]
         written = len(self._trace) + 1
+        if full and reached >= self._norm.score(best, written):
+            return True
+        if not (options.early_stopping and self._bounded):
+            return False
         return reached >= self._norm.bound(best, written + 1, self._limits[source] + 1)
 
     def _go_on(self, choice: Choice, live: list[int]) -> Move:

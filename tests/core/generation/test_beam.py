@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf, log
+from typing import Literal
 from unittest.mock import patch
 
 import pytest
@@ -60,9 +61,15 @@ def reference_beam(model: EncoderDecoder, source: Source, options: GenerationOpt
         for tokens, token, total in candidates[:beam]:
             if token == SPECIALS.eos:
                 finished.append(Hypothesis(tokens, total / divisor(options, length + 1), total, True))
-        if len(finished) >= beam or length == options.max_length:
+        if length == options.max_length:
             break
-        opened = [((*tokens, token), total) for tokens, token, total in candidates if token != SPECIALS.eos][:beam]
+        longer = [((*tokens, token), total) for tokens, token, total in candidates if token != SPECIALS.eos][:beam]
+        reached = sorted((hypothesis.score for hypothesis in finished), reverse=True)[: options.n_best][-1:]
+        if len(finished) >= beam and (
+            options.stop == "count" or reached[0] >= longer[0][1] / divisor(options, length + 1)
+        ):
+            break
+        opened = longer
     finished.sort(key=lambda hypothesis: -hypothesis.score)
     cut = [Hypothesis(tokens, total / divisor(options, max(1, len(tokens))), total, False) for tokens, total in opened]
     cut.sort(key=lambda hypothesis: -hypothesis.score)
@@ -98,12 +105,21 @@ def test_wide_beam_returns_every_sequence_once() -> None:
 
 @pytest.mark.parametrize(("penalty", "alpha"), PENALTIES)
 @pytest.mark.parametrize("beam", [2, 3, 5])
-def test_narrow_beams_follow_the_definition(penalty: LengthPenalty, alpha: float, beam: int) -> None:
+@pytest.mark.parametrize("stop", ["best", "count"])
+def test_narrow_beams_follow_the_definition(
+    penalty: LengthPenalty, alpha: float, beam: int, stop: Literal["best", "count"]
+) -> None:
     source = toy_source(4)
     for seed in range(4):
         model = toy_model(vocab_size=12, seed=seed, scale=1.0)
         options = GenerationOptions(
-            beam_size=beam, n_best=2, max_length=8, min_length=seed % 3, length_penalty=penalty, alpha=alpha
+            beam_size=beam,
+            n_best=2,
+            max_length=8,
+            min_length=seed % 3,
+            length_penalty=penalty,
+            alpha=alpha,
+            stop=stop,
         )
         ours = generate(model, source, options, SPECIALS)
         for index in range(len(source)):
@@ -135,6 +151,21 @@ def test_early_stopping_waits_for_what_length_can_repair(early_stopping: bool) -
     (best,) = generate(table_model(rows), toy_source(1), options, SPECIALS)[0]
     assert best.tokens == tuple(range(3, 21))
     assert best.score == pytest.approx(log(0.1) / 19)
+
+
+@pytest.mark.parametrize(("stop", "written"), [("best", tuple(range(3, 10))), ("count", (3,))])
+def test_fragments_do_not_end_a_source_that_has_a_better_open_one(
+    stop: Literal["best", "count"], written: tuple[int, ...]
+) -> None:
+    # as label smoothing makes it: at each step of the chain 3, 4, ... 9 "end now" is the second best. The fragments
+    # () and (3) average log 0.4 = -0.92 and log 0.24 / 2 = -0.71, the whole chain 7 log 0.6 / 8 = -0.45
+    chain = [[0.0] * 10 for _ in range(10)]
+    for row in range(9):
+        chain[row][max(row + 1, 3)], chain[row][SPECIALS.eos] = 0.6, 0.4
+    chain[9][SPECIALS.eos] = 1.0
+    options = GenerationOptions(beam_size=2, max_length=20, stop=stop)
+    (best,) = generate(table_model(torch.tensor(chain).log().tolist()), toy_source(1), options, SPECIALS)[0]
+    assert best.tokens == written
 
 
 def test_early_stopping_saves_steps() -> None:
