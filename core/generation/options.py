@@ -29,8 +29,8 @@ class GenerationOptions:
             result as running on until `stop` or the length's limit ends it.
         stop: when a source with `beam_size` finished hypotheses ends. "best": once the best open one, by its score so
             far, is below the n best that finished. "count": at once, as in fairseq and in transformers with
-            early_stopping=True; faster, but a model trained with label smoothing, for which "end now" is often second best, then fills
-            the places with fragments.
+            early_stopping=True; faster, but a model trained with label smoothing, for which "end now" is often
+            second best, then fills the places with fragments.
         sample: draw tokens instead of taking the best ones.
         temperature: what the logits are divided by before drawing.
         top_k: draw from the k best tokens only; 0 for all.
