@@ -20,7 +20,8 @@ class Schedule:
         kind: "constant"; "inverse_sqrt" (Vaswani et al. 2017, section 5.3, with the peak as the optimizer's rate:
             rate * sqrt(warmup_steps / step)); "cosine" or "linear", which fall to `floor` at `total_steps`.
         warmup_steps: updates until the peak.
-        total_steps: updates until the floor; for cosine and linear.
+        total_steps: updates until the floor; for cosine and linear. Where it is None, the command line puts
+            trainer.max_steps.
         floor: the share of the peak at which cosine and linear end.
     """
 

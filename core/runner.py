@@ -97,6 +97,7 @@ def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> Non
     _silence()
     seed_everything(config.seed_everything, workers=True)
     _choose_precision(config, verb)
+    _end_schedule(config)
     _check_distribution(config)
     if checkpoint is not None and config.data.tokenizers is None:
         config.data.tokenizers = config.ckpt_path
@@ -246,6 +247,16 @@ def _choose_precision(config: Namespace, verb: str) -> None:
         cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
         fast = torch.cpu._is_avx512_bf16_supported() if cpu else torch.cuda.is_bf16_supported()
         config.trainer.precision = "bf16-mixed" if verb == "fit" and fast else "32-true"
+
+
+def _end_schedule(config: Namespace) -> None:
+    """Lets a learning rate that falls reach its end with the run, unless the schedule names its own end.
+
+    A trial run that is shorter than the warm-up sees nothing but the warm-up.
+    """
+    schedule, steps = config.model.schedule, config.trainer.max_steps
+    if schedule.total_steps is None and steps > 0:
+        schedule.total_steps = max(steps, schedule.warmup_steps + 1)
 
 
 def _check_distribution(config: Namespace) -> None:

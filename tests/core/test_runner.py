@@ -101,6 +101,11 @@ def with_card(checkpoint: Path, **changes: Any) -> None:
 # What wins
 
 
+def test_a_falling_rate_ends_with_the_run(trained: Trained) -> None:
+    schedule = read_checkpoint(trained.best)[KEY]["config"]["model"]["schedule"]
+    assert schedule["total_steps"] == 120  # trainer.max_steps
+
+
 @pytest.mark.parametrize(("given", "expected"), [([], 3), (["--model.generation.beam_size", "4"], 4)])
 def test_the_command_line_wins_over_the_checkpoint_and_it_over_the_default(
     shell: Shell, own: Path, given: list[str], expected: int
