@@ -29,6 +29,10 @@ from core.callbacks import FitOptions, fit_callbacks
 from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
+from core.decoders.recurrent import RecurrentDecoder
+from core.decoders.transformer import TransformerDecoder
+from core.encoders.recurrent import RecurrentEncoder
+from core.encoders.transformer import TransformerEncoder
 from core.errors import CheckpointError, ConfigError, did_you_mean
 from core.module import Seq2SeqModule
 from core.predict import PredictOptions, predict
@@ -327,6 +331,8 @@ NOISE = (
     r"Be aware that when using `ckpt_path`",
     r"Starting from v1.9.0, `tensorboardX` has been removed",
 )
+# What is imported goes by its bare name in YAML and on the command line: `--model.encoder RecurrentEncoder`.
+BY_NAME = (RecurrentEncoder, TransformerEncoder, RecurrentDecoder, TransformerDecoder)
 HERE = Path(__file__).parent.parent
 RUNS: dict[str, Callable[[Run], None]] = {
     "fit": fit,

@@ -101,6 +101,13 @@ def with_card(checkpoint: Path, **changes: Any) -> None:
 # What wins
 
 
+def test_an_encoder_is_swapped_by_its_bare_name(trained: Trained, shell: Shell) -> None:
+    options = ["--model.encoder", "RecurrentEncoder", "--model.encoder.cell", "lstm", "--model.tie_embeddings", "false"]
+    options += ["--data.tokenizer.kind", "words", "--trainer.accelerator", "cpu", "--trainer.fast_dev_run", "1"]
+    shown = shell("fit", *corpus_options(trained.corpus), *options)
+    assert shown.code == 0, shown.err
+
+
 def test_a_falling_rate_ends_with_the_run(trained: Trained) -> None:
     schedule = read_checkpoint(trained.best)[KEY]["config"]["model"]["schedule"]
     assert schedule["total_steps"] == 120  # trainer.max_steps
