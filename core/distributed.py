@@ -27,9 +27,9 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def union_over_ranks(values: dict[Key, Value]) -> dict[Key, Value]:
-    """Puts all ranks' dictionaries of plain data together; of what several ranks have, each gets one."""
+    """Puts all ranks' dictionaries of plain data together; of what several ranks have, the lowest one's counts."""
     if world_size() == 1:
         return values
     gathered: list[dict[Key, Value]] = [{} for _ in range(world_size())]
     dist.all_gather_object(gathered, values)
-    return {key: value for of_rank in gathered for key, value in of_rank.items()}
+    return {key: value for of_rank in reversed(gathered) for key, value in of_rank.items()}

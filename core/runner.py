@@ -193,11 +193,11 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
         "ensemble": run.config.ensemble,
         "generation": asdict(run.module.generation),
     }
-    stem = checkpoint.with_suffix(f".{verb}")
-    stem.with_suffix(f".{verb}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    path = checkpoint.with_suffix(f".{verb}.json")
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in metric.examples)
-    stem.with_suffix(f".{verb}.jsonl").write_text("".join(lines), encoding="utf-8")
-    print(f"scores: {checkpoint.with_suffix(f'.{verb}.json')}; what was written: the .jsonl beside it")
+    path.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
+    print(f"scores: {path}; what was written: the .jsonl beside it")
 
 
 def _predict(run: Run) -> None:

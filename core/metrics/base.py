@@ -10,7 +10,7 @@ from math import nan
 from torch import distributed
 from typing_extensions import Self
 
-from core.distributed import world_size
+from core.distributed import union_over_ranks, world_size
 from core.errors import ConfigError
 
 
@@ -110,13 +110,7 @@ class CorpusMetric(ABC):
 
     def _gather(self) -> list[Scored]:
         """All ranks' examples, each once, ordered by id: bootstrap resampling draws by position."""
-        gathered: list[dict[int, Scored]] = [self._added]
-        if world_size() > 1:
-            gathered = [{} for _ in range(world_size())]
-            distributed.all_gather_object(gathered, self._added)
-        examples: dict[int, Scored] = {}
-        for of_rank in reversed(gathered):  # the lowest rank has the last word
-            examples.update(of_rank)
+        examples = union_over_ranks(self._added)
         return [examples[id_] for id_ in sorted(examples)]
 
     def score_or_nan(self) -> dict[str, Score]:
