@@ -52,6 +52,25 @@ class TextBatch(Source):
 
 
 @dataclass(frozen=True)
+class AudioBatch(Source):
+    """Sound: values (B, S) float32, mono samples in [-1, 1] at the model's sample rate, lengths in samples."""
+
+
+@dataclass(frozen=True)
+class FrameBatch(Source):
+    """Features: values (B, S, F) float32, F a frame of sound or a cell of an image's grid, lengths in frames."""
+
+
+@dataclass(frozen=True)
+class ImageBatch(Source):
+    """Images of one size: values (B, C, H, W) float32, lengths H * W for each: nothing of an image is padding."""
+
+    def select(self, rows: Tensor) -> Self:
+        """Returns the images of those rows (N,)."""
+        return replace(self, values=self.values[rows], lengths=self.lengths[rows])
+
+
+@dataclass(frozen=True)
 class Seq2SeqBatch:
     """A batch of examples for any task.
 
