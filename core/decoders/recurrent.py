@@ -19,11 +19,12 @@ from core.heads import VocabularyHead
 from core.layers.alignment import ALIGNMENTS, Alignment, Attendable, Attended
 from core.layers.bridge import Bridge, BridgeKind
 from core.layers.dropout import Dropout
+from core.layers.location import LocationAlignment, LocationOptions
 from core.layers.readout import AttentionalReadout, DeepReadout, PlainReadout
 from core.layers.recurrent import Cell, Hidden, RecurrentStack
 from core.layers.recurrent_init import Init, initialise
 
-Attention = Literal["none", "additive", "dot", "general"]
+Attention = Literal["none", "additive", "dot", "general", "location"]
 Order = Literal["luong", "bahdanau"]
 
 
@@ -35,17 +36,20 @@ class RecurrentState(DecoderState):
         hidden: the states of each layer, (N, D).
         memory: what the rows attend to, once a source; None without attention.
         fed: with input feeding, the last attentional vector (N, D).
+        past: with `attention: location`, where the rows have looked (N, S).
     """
 
     hidden: Hidden
     memory: Attendable | None
     fed: Tensor | None
+    past: Tensor | None
 
     def reorder(self, rows: Tensor, sources: Tensor | None = None) -> RecurrentState:
         """Copies the rows' states; the memories only where sources were dropped."""
         hidden = tuple(tuple(part[rows] for part in state) for state in self.hidden)
         memory = self.memory if self.memory is None or sources is None else self.memory.select(sources)
-        return RecurrentState(hidden, memory, None if self.fed is None else self.fed[rows])
+        fed, past = (None if part is None else part[rows] for part in (self.fed, self.past))
+        return RecurrentState(hidden, memory, fed, past)
 
 
 class RecurrentDecoder(Decoder):
@@ -59,6 +63,8 @@ class RecurrentDecoder(Decoder):
     - Luong et al. 2015: `attention: dot` or `general`, `order: luong`: the current state chooses a context, and both
       make an attentional vector tanh(W [c; h]) (equation 5), which with `input_feeding` is read with the next token
       (section 3.3).
+    - Chorowski et al. 2015: `attention: location`, `order: bahdanau`: scores that know where it looked before, for
+      speech.
 
     Where nothing that attention found enters the recurrence, `features` reads the whole target at once; else it goes
     step by step, with all that doesn't depend on the step done before or after the loop.
@@ -77,6 +83,7 @@ class RecurrentDecoder(Decoder):
         dropout: of the embeddings, between layers, and of the features.
         residual: add each layer's input to its output, from the second layer on.
         tie: the head's weights are the target's embeddings (Press & Wolf 2017).
+        location: options of `attention: location`.
         init: how the weights begin; see `core.layers.recurrent_init.initialise`.
         forget_bias: added to the bias of an LSTM's forget gates.
 
@@ -99,11 +106,13 @@ class RecurrentDecoder(Decoder):
         dropout: float = 0.2,
         residual: bool = False,
         tie: bool = False,
+        location: LocationOptions = LocationOptions(),  # noqa: B008 (frozen)
         init: Init = "glorot",
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__()
         check_mechanism(attention, order, input_feeding)
+        check_location(attention, location)
         self.d_model, self.memory_size = d_model, memory_size
         width = embedding_size or d_model
         self.embedding = nn.Embedding(vocab_size, width)
@@ -115,7 +124,7 @@ class RecurrentDecoder(Decoder):
         # What attention found enters the first layer's gates by a matrix of its own beside the embedding's.
         self.feed: nn.Linear | None = None
         if attention != "none":
-            self.alignment = ALIGNMENTS[attention](d_model, memory_size)
+            self.alignment = make_alignment(attention, d_model, memory_size, location)
             self.readout = AttentionalReadout(d_model, memory_size)
         if order == "bahdanau":
             self.readout = DeepReadout(d_model, memory_size, width)
@@ -145,9 +154,10 @@ class RecurrentDecoder(Decoder):
             ConfigError: the bridge needs last states that this encoder doesn't give.
         """
         fed = memory.states.new_zeros(len(memory.lengths), self.d_model) if self.input_feeding else None
-        return RecurrentState(
-            self.bridge(memory), None if self.alignment is None else self.alignment.prepare(memory), fed
-        )
+        if self.alignment is None:
+            return RecurrentState(self.bridge(memory), None, fed, None)
+        attendable = self.alignment.prepare(memory)
+        return RecurrentState(self.bridge(memory), attendable, fed, self.alignment.begin(attendable))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
         """Reads one token a row: tokens (N,) to logits (N, V) and the state after it."""
@@ -169,9 +179,9 @@ class RecurrentDecoder(Decoder):
     def read_at_once(self, embedded: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor | None]:
         """Reads embeddings (B, T, E) all together: features (B, T, D), and weights (B, T, S)."""
         states = self.stack(embedded, state.hidden)
-        if self.alignment is None:
+        if self.alignment is None or state.memory is None:
             return self.readout(states, None, embedded), None
-        attended = self.alignment(states, state.memory)
+        attended = self.alignment.follow(states, state.memory)
         return self.readout(states, attended.context, embedded), attended.weights
 
     def read_on(self, embedded: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
@@ -199,28 +209,52 @@ class RecurrentDecoder(Decoder):
         Returns:
             the top's state (N, D), what the rows attended to, context (N, M) and weights (N, S), and the state after.
         """
-        attended = self.attend(state.hidden[-1][0], state.memory) if self.looks_first else None
+        attended = self.attend(state.hidden[-1][0], state) if self.looks_first else None
         if self.feed is not None:
             gates = gates + self.feed(state.fed if attended is None else attended.context)
         top, hidden = self.stack.step(gates, state.hidden)
         if attended is None:
-            attended = self.attend(top, state.memory)
+            attended = self.attend(top, state)
         fed = self.readout(top, attended.context, None) if self.input_feeding and attended is not None else None
-        return top, attended, RecurrentState(hidden, state.memory, fed)
+        return top, attended, RecurrentState(hidden, state.memory, fed, None if attended is None else attended.past)
 
-    def attend(self, queries: Tensor, memory: Attendable | None) -> Attended | None:
-        """Attends with one query a row (N, D), K of them a source: context (N, M) and weights (N, S)."""
-        if self.alignment is None or memory is None:
+    def attend(self, queries: Tensor, state: RecurrentState) -> Attended | None:
+        """Attends with one query a row (N, D), K of them a source: context (N, M), weights and past (N, S)."""
+        if self.alignment is None or state.memory is None:
             return None
-        by_source = queries.view(len(memory.values), -1, queries.size(1))  # (B, K, D)
-        context, weights = self.alignment(by_source, memory)
-        return Attended(context.flatten(0, 1), weights.flatten(0, 1))
+        sources = len(state.memory.values)
+        past = None if state.past is None else by_source(state.past, sources)
+        found = self.alignment(by_source(queries, sources), state.memory, past)
+        return Attended(*(None if part is None else part.flatten(0, 1) for part in found))
+
+
+def by_source(rows: Tensor, sources: int) -> Tensor:
+    """Groups rows by their source: (N, X) to (B, K, X)."""
+    return rows.view(sources, len(rows) // max(sources, 1), rows.size(1))
+
+
+def make_alignment(attention: Attention, d_model: int, memory_size: int, location: LocationOptions) -> Alignment:
+    """Makes the alignment of that name."""
+    if attention == "location":
+        return LocationAlignment(d_model, memory_size, location)
+    assert attention != "none"
+    return ALIGNMENTS[attention](d_model, memory_size)
+
+
+def check_location(attention: Attention, location: LocationOptions) -> None:
+    """Raises ConfigError where options are set that another attention doesn't read."""
+    if attention != "location" and location != LocationOptions():
+        raise ConfigError(
+            f"model.decoder.location is set, but model.decoder.attention is {attention}, which doesn't read it: choose "
+            f"attention: location, or leave location out"
+        )
 
 
 def check_mechanism(attention: Attention, order: Order, input_feeding: bool) -> None:
     """Raises ConfigError where the parts of an attention mechanism don't go together."""
-    if attention != "none" and attention not in ALIGNMENTS:
-        raise ConfigError(f"model.decoder.attention must be none, {', '.join(ALIGNMENTS)}, got {attention!r}")
+    if attention not in ("none", *ALIGNMENTS, "location"):
+        kinds = f"none, {', '.join(ALIGNMENTS)} or location"
+        raise ConfigError(f"model.decoder.attention must be {kinds}, got {attention!r}")
     if order not in ("luong", "bahdanau"):
         raise ConfigError(f"model.decoder.order must be luong or bahdanau, got {order!r}")
     if attention == "none" and (order == "bahdanau" or input_feeding):

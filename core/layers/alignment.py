@@ -42,10 +42,23 @@ class Attendable:
 
 
 class Attended(NamedTuple):
-    """What queries (B, Q, D) found: contexts (B, Q, M), and the weights that they are means by, (B, Q, S)."""
+    """What queries (B, Q, D) found.
+
+    Attributes:
+        context: (B, Q, M).
+        weights: (B, Q, S), that the contexts are means by.
+        past: (B, Q, S), what the rows' next queries have to know of this one and those before; None if nothing.
+    """
 
     context: Tensor
     weights: Tensor
+    past: Tensor | None = None
+
+
+def attend(scores: Tensor, memory: Attendable) -> Attended:
+    """Makes weights and contexts of scores (B, Q, S)."""
+    weights = (scores + memory.bias).softmax(-1)
+    return Attended(torch.bmm(weights.to(memory.values.dtype), memory.values), weights)
 
 
 class Alignment(nn.Module, ABC):
@@ -57,10 +70,17 @@ class Alignment(nn.Module, ABC):
         bias = torch.zeros(memory.mask.shape, device=values.device).masked_fill(~memory.mask, ABSENT)
         return Attendable(self.keys(values), values, bias.unsqueeze(1))
 
-    def forward(self, queries: Tensor, memory: Attendable) -> Attended:
-        """Attends with queries (B, Q, D)."""
-        weights = (self.scores(queries, memory.keys) + memory.bias).softmax(-1)
-        return Attended(torch.bmm(weights.to(memory.values.dtype), memory.values), weights)
+    def begin(self, memory: Attendable) -> Tensor | None:
+        """What a first query has to know of earlier ones, (B, S); None if nothing."""
+        return None
+
+    def forward(self, queries: Tensor, memory: Attendable, past: Tensor | None = None) -> Attended:
+        """Attends with queries (B, Q, D) of Q rows a source, each with its own past (B, Q, S)."""
+        return attend(self.scores(queries, memory.keys), memory)
+
+    def follow(self, queries: Tensor, memory: Attendable) -> Attended:
+        """Attends with the queries (B, T, D) of one row a source, in their order, from `begin` on."""
+        return self(queries, memory)  # type: ignore[no-any-return]
 
     @abstractmethod
     def keys(self, values: Tensor) -> Tensor:

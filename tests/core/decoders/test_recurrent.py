@@ -11,12 +11,14 @@ import torch
 
 from core.decoders.recurrent import RecurrentDecoder
 from core.errors import ConfigError
+from core.layers.location import LocationOptions
 from tests.contracts.decoder import DecoderContract, random_memory
 from tests.contracts.encoder import assert_close
 
 SUTSKEVER: dict[str, Any] = {"cell": "lstm", "num_layers": 3, "attention": "none", "bridge": "copy"}
 BAHDANAU: dict[str, Any] = {"attention": "additive", "order": "bahdanau", "bridge": "backward"}
 LUONG: dict[str, Any] = {"cell": "lstm", "num_layers": 2, "attention": "general", "input_feeding": True}
+CHOROWSKI: dict[str, Any] = {**BAHDANAU, "attention": "location", "location": LocationOptions(filters=4, width=5)}
 GRID: list[dict[str, Any]] = [
     SUTSKEVER,
     BAHDANAU,
@@ -25,6 +27,9 @@ GRID: list[dict[str, Any]] = [
     {**BAHDANAU, "num_layers": 2, "cell": "lstm", "embedding_size": 5},
     {**LUONG, "bridge": "copy", "attention": "dot", "residual": True, "init": "luong2015"},
     {"attention": "none", "cell": "rnn"},
+    CHOROWSKI,
+    {"attention": "location", "cell": "lstm", "location": LocationOptions(3, 9, cumulative=True, sharpening=2.0)},
+    {**LUONG, "attention": "location", "location": LocationOptions(3, 1, smoothing=True)},
     *(
         {"cell": cell, "attention": attention, "input_feeding": feeding, "tie": feeding}
         for cell, attention, feeding in itertools.product(
@@ -148,7 +153,8 @@ def test_memories_are_kept_once_a_source() -> None:
         ({"attention": "none", "input_feeding": True}, "attention is none.*input_feeding is True"),
         ({"attention": "none", "order": "bahdanau"}, "attention is none.*order is bahdanau"),
         ({"order": "bahdanau", "input_feeding": True}, "input_feeding.*order: luong"),
-        ({"attention": "multiplicative"}, "additive, dot, general.*multiplicative"),
+        ({"attention": "multiplicative"}, "additive, dot, general or location.*multiplicative"),
+        ({"attention": "additive", "location": LocationOptions(width=5)}, "attention is additive.*attention: location"),
         ({"order": "first"}, "luong or bahdanau.*first"),
         ({"bridge": "none"}, "copy, project or backward.*none"),
         ({"tie": True, "embedding_size": 5}, "width 8.*width 5"),
