@@ -224,8 +224,9 @@ class RecurrentDecoder(Decoder):
             return None
         sources = len(state.memory.values)
         past = None if state.past is None else by_source(state.past, sources)
-        found = self.alignment(by_source(queries, sources), state.memory, past)
-        return Attended(*(None if part is None else part.flatten(0, 1) for part in found))
+        context, weights, past = self.alignment(by_source(queries, sources), state.memory, past)
+        past = None if past is None else past.flatten(0, 1)
+        return Attended(context.flatten(0, 1), weights.flatten(0, 1), past)
 
 
 def by_source(rows: Tensor, sources: int) -> Tensor:

@@ -56,7 +56,7 @@ def looks(options: LocationOptions) -> list[list[float]]:
     with torch.no_grad():
         weights: Tensor = alignment.follow(torch.zeros(1, 2, 1), memory).weights
     assert not weights[:, :, 3:].any()
-    return weights[0, :, :3].tolist()  # type: ignore[no-any-return]
+    return weights[0, :, :3].tolist()
 
 
 START = [1.0, 0.0, 0.0]
