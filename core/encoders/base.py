@@ -52,9 +52,11 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         d_model: the width D of the states.
+        subsampling: how many steps of the source make one state, but for what is lost at the ends.
     """
 
     d_model: int
+    subsampling: int = 1
 
     @abstractmethod
     def forward(self, source: Source) -> Memory:
@@ -69,6 +71,13 @@ class Encoder(nn.Module, ABC):
         Raises:
             DataError: an example is shorter than one step of the encoder's subsampling.
         """
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """How many states `forward` makes of sources of those lengths (B,): (B,), 0 where a source is too short.
+
+        A function of the lengths alone, for plans that are made before anything is encoded.
+        """
+        return lengths
 
     @property
     def embedding(self) -> nn.Embedding | None:

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.batch import Source, TextBatch
+from core.batch import FrameBatch, Source, TextBatch
 from core.encoders.base import Encoder, Memory
+from core.errors import ConfigError, DataError
+from core.masks import length_mask
 
 TOLERANCE = 1e-5
 
@@ -98,6 +100,10 @@ class EncoderContract:
         assert memory.lengths.dtype == torch.int64
         assert all(final.dim() == 3 and final.size(1) == len(self.source) for final in memory.final)
 
+    def test_output_lengths_are_known_beforehand(self) -> None:
+        lengths = self.encoder.output_lengths(self.source.lengths)
+        assert lengths.tolist() == self.encode(self.source).lengths.tolist()
+
     def test_an_example_alone_equals_itself_in_the_batch(self) -> None:
         memory = self.encode(self.source)
         for row in range(len(self.source)):
@@ -165,3 +171,61 @@ class TextEncoderContract(EncoderContract):
     def test_its_embeddings_are_on_show(self) -> None:
         assert self.encoder.embedding is not None
         assert int(self.source.values.max()) < self.encoder.embedding.num_embeddings
+
+
+def frame_source(lengths: Sequence[int], source_size: int, seed: int = 0) -> FrameBatch:
+    """Random frames, zero beyond each length."""
+    sizes = torch.tensor(lengths)
+    size = int(sizes.max())
+    values = torch.randn(len(lengths), size, source_size, generator=torch.Generator().manual_seed(seed))
+    return FrameBatch(values.masked_fill((torch.arange(size) >= sizes.unsqueeze(1)).unsqueeze(2), 0.0), sizes)
+
+
+class FrameEncoderContract(EncoderContract):
+    """Tests of an encoder of feature frames."""
+
+    @pytest.mark.parametrize("junk", [float("nan"), float("inf")])
+    def test_padding_may_hold_anything(self, junk: float) -> None:
+        source = extended(self.source, 5)
+        mask = length_mask(source.lengths, source.values.size(1)).unsqueeze(2)
+        spoilt = replace(source, values=source.values.masked_fill(~mask, junk))
+        assert_same(self.encode(spoilt), self.encode(self.source))
+        encoder = copy.deepcopy(self.encoder).train()
+        encoder(spoilt).states.square().sum().backward()
+        assert_gradients(encoder)
+
+    def test_an_example_has_its_gradient_alone_and_in_the_batch(self) -> None:
+        """What a batch teaches is the sum of what its examples teach: no gradient comes from padding."""
+        together = self.gradients([self.source])
+        alone = self.gradients([self.source.select(torch.tensor([row])) for row in range(len(self.source))])
+        for name, gradient in together.items():
+            torch.testing.assert_close(gradient, alone[name], atol=1e-4, rtol=1e-3, msg=name)
+
+    def gradients(self, sources: Sequence[Source]) -> dict[str, Tensor]:
+        encoder = copy.deepcopy(self.encoder).eval()
+        for source in sources:
+            encoder(source).states.square().sum().backward()
+        return {name: parameter.grad for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+
+    def test_lengths_are_those_of_forward_for_any_source(self) -> None:
+        features = self.source.values.size(2)
+        lengths = torch.arange(1, 4 * self.encoder.subsampling + 9)
+        expected = self.encoder.output_lengths(lengths)
+        for length, states in zip(lengths.tolist(), expected.tolist(), strict=True):
+            source = frame_source([length], features)
+            if states:
+                assert self.encode(source).lengths.tolist() == [states]
+            else:
+                with pytest.raises(DataError, match=f"source of {length} frames is too short"):
+                    self.encode(source)
+        assert expected[-1] > expected[0]
+
+    def test_a_source_of_no_frames_is_refused(self) -> None:
+        empty = replace(self.source, lengths=self.source.lengths * torch.tensor([0] + [1] * (len(self.source) - 1)))
+        with pytest.raises(DataError, match="0 frames is too short"):
+            self.encode(empty)
+
+    def test_frames_of_another_size_are_refused(self) -> None:
+        wider = replace(self.source, values=torch.cat([self.source.values] * 2, dim=2))
+        with pytest.raises(ConfigError, match=f"got values of shape.* {wider.values.size(2)}\\)"):
+            self.encode(wider)
