@@ -1,0 +1,1 @@
+"""What is about sound: reading it, and the front-end that turns it into features."""
