@@ -165,6 +165,7 @@ def chosen_task(options: argparse.Namespace) -> Task:
 
     module = MtModule.load(options.ckpt_path)
     tokenizer = module.vocabularies.source
+    assert tokenizer is not None
     lines = read_lines(options.input)[: options.sentences]
     ids = [close_source(tokenizer.encode(line), Limits(), tokenizer.specials.eos) for line in lines]
     return Task(module.model, module.specials, ids, f"{options.ckpt_path} on {options.input}")

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from core.errors import ConfigError, PolyseqError, did_you_mean
 
 if TYPE_CHECKING:
-    from core.data.datamodule import Seq2SeqDataModule
-    from core.module import Seq2SeqModule
+    from core.task import Task
 
-    Classes = Callable[[], tuple[type[Seq2SeqModule], type[Seq2SeqDataModule]]]
+    Load = Callable[[], Task]
 
 VERBS = {
     "fit": "train; writes runs/<task>/<name>/{best,last}.ckpt",
@@ -29,12 +28,12 @@ VERBS = {
 Command = Callable[[Sequence[str]], None]
 
 
-def main(task: str, classes: Classes, commands: Mapping[str, tuple[str, Command]] | None = None) -> None:
+def main(task: str, load: Load, commands: Mapping[str, tuple[str, Command]] | None = None) -> None:
     """Runs a task's command line and exits: 0 when all went well, 1 after an error, 2 after a wrong option.
 
     Args:
         task: its name, as in `tasks.<task>` and `configs/<task>`.
-        classes: imports the task's module and datamodule.
+        load: imports the task's classes.
         commands: what this task can do beside the four verbs: a line of help and a function of the arguments.
     """
     arguments = sys.argv[1:]
@@ -50,7 +49,7 @@ def main(task: str, classes: Classes, commands: Mapping[str, tuple[str, Command]
             check_files(rest)
             from core.runner import run
 
-            run(task, verb, rest, classes)
+            run(task, verb, rest, load)
         else:
             raise ConfigError(f"unknown command {verb!r}{did_you_mean(verb, [*VERBS, *extra])}")
     except PolyseqError as error:

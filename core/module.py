@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
-from core.batch import Seq2SeqBatch, shift_right
+from core.batch import Seq2SeqBatch, Source, shift_right
 from core.checkpoint import KEY, card, read_checkpoint
 from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
@@ -80,7 +80,7 @@ class Seq2SeqModule(LightningModule):
         self.vocabularies = vocabularies
         self.target_tokenizer = vocabularies.target
         self.specials = self.target_tokenizer.specials
-        self.model = build_model(source_size, len(self.target_tokenizer), encoder, decoder, tie_embeddings)
+        self.model = self.make_model(encoder, decoder, tie_embeddings)
         self.objective = CrossEntropy() if objective is None else objective
         self.optimizer_factory = optimizer
         self.schedule = schedule
@@ -117,6 +117,14 @@ class Seq2SeqModule(LightningModule):
         module.load_state_dict(checkpoint["state_dict"])
         return module.eval()
 
+    def make_model(self, encoder: EncoderFactory, decoder: DecoderFactory, tie: bool) -> EncoderDecoder:
+        """Makes the model of its parts' factories, with one table of embeddings where that is asked for."""
+        encoder_part = encoder(self.source_size)
+        decoder_part = decoder(len(self.target_tokenizer), encoder_part.d_model)
+        if tie:
+            tie_embeddings(encoder_part, decoder_part)
+        return EncoderDecoder(encoder_part, decoder_part)
+
     def make_metric(self, stage: str) -> CorpusMetric:
         """The metric of a stage ("fit", "validate" or "test"): a task says which."""
         raise NotImplementedError
@@ -138,6 +146,8 @@ class Seq2SeqModule(LightningModule):
         self.target_tokens_seen += int(loss.tokens)
         self.log("train/loss", loss.total.detach() / loss.tokens, batch_size=len(batch), prog_bar=True)
         self.log("train/nll", loss.nll / loss.tokens, batch_size=len(batch))
+        for name, part in loss.parts.items():
+            self.log(f"train/{name}", part / loss.tokens, batch_size=len(batch))
         return loss.total
 
     def configure_gradient_clipping(
@@ -230,9 +240,13 @@ class Seq2SeqModule(LightningModule):
     def _generate(
         self, batch: Seq2SeqBatch, options: GenerationOptions, constraints: Constraints
     ) -> list[list[tuple[str, Hypothesis]]]:
-        found = generate([self.model, *self.members], batch.source, options, self.specials, constraints)
         decode = self.target_tokenizer.decode
+        found = self.write(batch.source, options, constraints)
         return [[(decode(list(each.tokens)), each) for each in hypotheses] for hypotheses in found]
+
+    def write(self, source: Source, options: GenerationOptions, constraints: Constraints) -> list[list[Hypothesis]]:
+        """Writes the targets of B sources: for each its n_best hypotheses, best first."""
+        return generate([self.model, *self.members], source, options, self.specials, constraints)
 
     def add_member(self, member: Seq2SeqModule, name: str) -> None:
         """Lets another model's probabilities count as much as this one's.
@@ -259,7 +273,7 @@ class Seq2SeqModule(LightningModule):
         theirs_of_both = Vocabularies.from_state(checkpoint[KEY]["tokenizers"])
         for side in ("source", "target"):
             tokenizer, theirs = getattr(self.vocabularies, side), getattr(theirs_of_both, side)
-            if theirs.fingerprint != tokenizer.fingerprint:
+            if tokenizer is not None and theirs.fingerprint != tokenizer.fingerprint:
                 raise CheckpointError(
                     f"the {side} vocabulary ({tokenizer.fingerprint}, {len(tokenizer)} types) doesn't belong to the "
                     f"checkpoint, which was trained with {theirs.fingerprint} ({len(theirs)} types): leave "
@@ -271,14 +285,3 @@ def batch_seed(*place: int) -> int:
     """A seed of 64 bits that follows from the run's own seed and a batch's place, on all machines alike."""
     digest = sha256(" ".join(map(str, place)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def build_model(
-    source_size: int, vocab_size: int, encoder: EncoderFactory, decoder: DecoderFactory, tie: bool
-) -> EncoderDecoder:
-    """Makes the model of the parts' factories, with one table of embeddings where that is asked for."""
-    encoder_part = encoder(source_size)
-    decoder_part = decoder(vocab_size, encoder_part.d_model)
-    if tie:
-        tie_embeddings(encoder_part, decoder_part)
-    return EncoderDecoder(encoder_part, decoder_part)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -32,11 +33,13 @@ class Loss:
         total: what is minimised, summed over the target's tokens (a scalar with gradient).
         nll: the negative log-likelihood in nats, summed likewise, without smoothing and without gradient.
         tokens: how many tokens that is (a scalar, int64).
+        parts: further sums to log beside it, by name, without gradient.
     """
 
     total: Tensor
     nll: Tensor
     tokens: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(nn.Module, ABC):

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,11 +55,6 @@ class PredictOptions:
             raise ConfigError(f"--chunk_lines must be at least 1, got {self.chunk_lines}")
         if self.text and self.input != STDIN:
             raise ConfigError(f"--text and --input {self.input} exclude each other: give one of them")
-
-    @classmethod
-    def of(cls, namespace: Any) -> PredictOptions:
-        """Takes them from parsed options, where they stand among others."""
-        return cls(**{option.name: getattr(namespace, option.name) for option in fields(cls)})
 
     @property
     def chosen_format(self) -> OutputFormat:

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial, reduce
 from itertools import count
 from pathlib import Path
@@ -29,19 +29,15 @@ from core.callbacks import FitOptions, fit_callbacks
 from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
-from core.decoders.recurrent import RecurrentDecoder
-from core.decoders.transformer import TransformerDecoder
-from core.encoders.recurrent import RecurrentEncoder
-from core.encoders.transformer import TransformerEncoder
 from core.errors import CheckpointError, ConfigError, did_you_mean
 from core.module import Seq2SeqModule
-from core.predict import PredictOptions, predict
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from core.cli import Classes
+    from core.cli import Load
+    from core.task import Task
 
 
 class Parser(ArgumentParser):
@@ -62,11 +58,10 @@ class Parser(ArgumentParser):
         raise ConfigError(text + hint) from None
 
 
-def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parser:
+def build_parser(name: str, task: Task, defaults: Sequence[Path]) -> Parser:
     """Makes the parser of all options, which are the same for all verbs."""
-    module_class, data_class = classes()
     parser = Parser(
-        prog=f"python -m tasks.{task}", default_config_files=[str(path) for path in defaults], allow_abbrev=False
+        prog=f"python -m tasks.{name}", default_config_files=[str(path) for path in defaults], allow_abbrev=False
     )
     parser.add_argument("--config", action="config", help="a YAML of what differs from the defaults")
     parser.add_argument("--seed_everything", type=int, default=1, help="seed of weights, batches and dropout")
@@ -74,28 +69,29 @@ def build_parser(task: str, classes: Classes, defaults: Sequence[Path]) -> Parse
     parser.add_argument("--run", type=str, help="name of the run's folder, runs/<task>/<name>; default: the config's")
     parser.add_argument("--ensemble", type=list[str], default=[], help="checkpoints that vote beside --ckpt_path")
     parser.add_class_arguments(FitOptions, "fit")
-    parser.add_class_arguments(PredictOptions, None)
+    parser.add_class_arguments(task.options, None)
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
-    parser.add_class_arguments(data_class, "data", fail_untyped=False, sub_configs=True)
-    parser.add_class_arguments(module_class, "model", fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(task.data, "data", fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(task.module, "model", fail_untyped=False, sub_configs=True)
     parser.link_arguments("data.source_size", "model.source_size", apply_on="instantiate")
     parser.link_arguments("data.vocabularies", "model.vocabularies", apply_on="instantiate")
     return parser
 
 
-def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> None:
+def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
     """Does what a verb says with the options of a command line.
 
     Raises:
         ConfigError: an option is unknown or doesn't fit.
         CheckpointError: `validate`, `test` and `predict` need a checkpoint, and it must be one of this task.
     """
-    checkpoint = _checkpoint(task, verb, arguments)
-    recipe = _recipe(task, verb, checkpoint, arguments)
+    checkpoint = _checkpoint(name, verb, arguments)
+    recipe = _recipe(name, verb, checkpoint, arguments)
+    task = load()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(recipe, file)
         file.flush()
-        parser = build_parser(task, classes, [Path(file.name)])
+        parser = build_parser(name, task, [Path(file.name)])
         parser.recipe = recipe
         config = parser.parse_args(without_option(arguments, "--config"))
     _silence()
@@ -108,7 +104,7 @@ def run(task: str, verb: str, arguments: Sequence[str], classes: Classes) -> Non
     init = parser.instantiate_classes(config)
     module: Seq2SeqModule = init.model
     module.config = _plain_config(parser, config)
-    RUNS[verb](Run(task, config, init, module, init.data))
+    RUNS[verb](Run(name, task, config, init, module, init.data))
 
 
 @dataclass(frozen=True)
@@ -116,14 +112,16 @@ class Run:
     """One run of a verb.
 
     Attributes:
-        task: its name.
+        name: the task's.
+        task: its classes.
         config: all options, as parsed.
         init: the same with the parts made, the trainer's callbacks and loggers among them.
         module: the task's module.
         data: the task's datamodule.
     """
 
-    task: str
+    name: str
+    task: Task
     config: Namespace
     init: Namespace
     module: Seq2SeqModule
@@ -178,7 +176,7 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     metric = run.module.metric
     assert metric is not None
     signatures = metric.signatures()
-    table = Table("score", "value", "signature", title=f"{run.task}: {verb}")
+    table = Table("score", "value", "signature", title=f"{run.name}: {verb}")
     scores = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()}
     for name, value in scores.items():
         table.add_row(name, f"{value:.4f}", signatures.get(name, ""))
@@ -209,7 +207,8 @@ def _predict(run: Run) -> None:
         checkpoint = read_checkpoint(run.config.ckpt_path)
         run.module.on_load_checkpoint(checkpoint)
         run.module.load_state_dict(checkpoint["state_dict"])
-    predict(run.module, run.data, PredictOptions.of(run.init))
+    options = run.task.options(**{option.name: getattr(run.init, option.name) for option in fields(run.task.options)})
+    run.task.predict(run.module, run.data, options)
 
 
 def _checkpoint(task: str, verb: str, arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -271,7 +270,7 @@ def _check_distribution(config: Namespace) -> None:
 
 def _run_folder(run: Run) -> Path:
     """Where a run writes: the folder of the checkpoint that it goes on from, or a new one named by its config."""
-    root = Path(run.config.trainer.default_root_dir or "runs") / run.task
+    root = Path(run.config.trainer.default_root_dir or "runs") / run.name
     if run.config.run:
         return root / str(run.config.run)
     if run.config.ckpt_path:
@@ -331,8 +330,6 @@ NOISE = (
     r"Be aware that when using `ckpt_path`",
     r"Starting from v1.9.0, `tensorboardX` has been removed",
 )
-# What is imported goes by its bare name in YAML and on the command line: `--model.encoder RecurrentEncoder`.
-BY_NAME = (RecurrentEncoder, TransformerEncoder, RecurrentDecoder, TransformerDecoder)
 HERE = Path(__file__).parent.parent
 RUNS: dict[str, Callable[[Run], None]] = {
     "fit": fit,

@@ -1,11 +1,9 @@
-"""The datamodule of text-to-text tasks: corpus, tokenizers, batches."""
+"""What the datamodules of all modalities share: splits made once, and batches that go on where a stopped run was."""
 
 from __future__ import annotations
 
-import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -13,103 +11,72 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from core.data.collate import TextExample, collate
-from core.data.corpus import Corpus, Split, TextPair
-from core.data.dropout import drop_merges
-from core.data.encode import Limits, Overlong, TextDataset, encode_pairs, spread_references
-from core.data.loader import ResumableLoader, text_loader
-from core.data.report import SplitReport, count_seen, report_table
+from core.data.collate import Example
+from core.data.corpus import Split
+from core.data.dataset import ExampleDataset
+from core.data.loader import ResumableLoader
 from core.data.sampler import BucketBatchSampler, Budget
-from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
-from core.errors import ConfigError, DataError
-from core.tokenization import Specials, TokenizerOptions, TrainedTokenizer
-
-_log = logging.getLogger(__name__)
+from core.data.vocabularies import Vocabularies
+from core.tokenization import Specials, TrainedTokenizer
 
 
-class Seq2SeqDataModule(LightningDataModule):
-    """Batches of a text-to-text corpus, by a budget of tokens.
+class Seq2SeqDataModule(LightningDataModule, ABC):
+    """Batches of a corpus, by a budget.
 
-    The trainer must run with `use_distributed_sampler=False`: the batches are divided among ranks here.
+    The trainer must run with `use_distributed_sampler=False`: the batches are divided among ranks here. Subclasses
+    keep the contract that `tests.contracts.datamodule.DataModuleContract` tests.
 
     Args:
-        corpus: where the pairs come from.
-        tokenizer: how to train the tokenizers, unless `tokenizers` gives them.
-        tokenizers: a directory with trained ones (joint.json, or source.json and target.json), one JSON file for
-            both sides, or one of our checkpoints.
-        batch_tokens: the most tokens of a training batch on one rank, padding included (see `budget`).
-        eval_batch_tokens: the same for validation, test and prediction; None for `batch_tokens`.
-        budget: what is counted: each pair's longer side ("longest"), or its target.
-        max_source_length: the most source tokens, end token not counted.
-        max_target_length: the most target tokens, end token not counted.
-        overlong: what happens to longer training pairs. In evaluation they are truncated, never dropped.
-        append_eos: end each source with the end token.
-        bpe_dropout: probability of leaving out a merge in training, drawn anew each epoch (Provilkov et al. 2020);
-            the budget counts tokens without it.
+        batch_budget: the most of a training batch on one rank, padding included, in the unit of `budget`.
+        eval_batch_budget: the same for validation, test and prediction.
+        budget: what is counted: each example's longer side ("longest"), its source or its target.
         num_workers: processes that make batches; 0 for none beside the trainer's own.
         seed: of the order of the training batches.
-        cache_dir: where trained tokenizers are kept; None for $POLYSEQ_CACHE or ~/.cache/polyseq.
-
-    Raises:
-        ConfigError: an option is out of its range.
+        tokenizers: where trained tokenizers are; None where `vocabularies` trains them.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
-        tokenizer: TokenizerOptions = TokenizerOptions(),  # noqa: B008 (it is frozen)
-        tokenizers: Path | None = None,
-        batch_tokens: int = 4096,
-        eval_batch_tokens: int | None = None,
-        budget: Budget = "longest",
-        max_source_length: int = 256,
-        max_target_length: int = 256,
-        overlong: Overlong = "drop",
-        append_eos: bool = True,
-        bpe_dropout: float = 0.0,
-        num_workers: int = 0,
-        seed: int = 1,
-        cache_dir: Path | None = None,
+        batch_budget: int,
+        eval_batch_budget: int,
+        budget: Budget,
+        num_workers: int,
+        seed: int,
+        tokenizers: Path | None,
     ) -> None:
         super().__init__()
-        if not 0 <= bpe_dropout < 1:
-            raise ConfigError(f"data.bpe_dropout must be in [0, 1), got {bpe_dropout}")
-        self.bpe_dropout = bpe_dropout
-        self.corpus = corpus
-        self.tokenizer_options = tokenizer
-        self.tokenizers_path = tokenizers
-        self.batch_tokens = batch_tokens
-        self.eval_batch_tokens = eval_batch_tokens or batch_tokens
-        self.budget: Budget = budget
-        self.limits = Limits(max_source_length, max_target_length, overlong, append_eos)
+        self.batch_budget, self.eval_batch_budget, self.budget = batch_budget, eval_batch_budget, budget
         self.num_workers = num_workers
         self.seed = seed
-        self.cache_dir = cache_dir
-        self.reports: dict[Split, SplitReport] = {}
-        self._pairs: dict[Split, list[TextPair]] = {}
-        self._datasets: dict[Split, TextDataset] = {}
-
-    @cached_property
-    def vocabularies(self) -> Vocabularies:
-        """Both tokenizers: read from `tokenizers`, or from the cache, or trained on the training split."""
-        if self.tokenizers_path is not None:
-            return read_vocabularies(Path(self.tokenizers_path))
-        return cached_vocabularies(self.pairs("train"), self.tokenizer_options, self.cache_dir or default_cache())
+        self.tokenizers_path = tokenizers
+        self._datasets: dict[Split, ExampleDataset] = {}
 
     @property
-    def source_tokenizer(self) -> TrainedTokenizer:
-        """The source's."""
-        return self.vocabularies.source
+    @abstractmethod
+    def vocabularies(self) -> Vocabularies:
+        """The tokenizers: read, or trained on the training split."""
+
+    @property
+    @abstractmethod
+    def source_size(self) -> int:
+        """The size of the encoder's input, the first argument of its constructor."""
+
+    @abstractmethod
+    def make_dataset(self, split: Split) -> ExampleDataset:
+        """Reads a split.
+
+        Raises:
+            DataError: the data is missing or can't be used.
+        """
+
+    @abstractmethod
+    def describe(self, splits: Sequence[Split]) -> str:
+        """A table for a person: what was counted in these splits, which were made before."""
 
     @property
     def target_tokenizer(self) -> TrainedTokenizer:
-        """The target's, the same object as the source's if the vocabulary is joint."""
+        """The target's."""
         return self.vocabularies.target
-
-    @property
-    def source_size(self) -> int:
-        """The number of source types: the first argument of a text encoder."""
-        return len(self.source_tokenizer)
 
     @property
     def vocab_size(self) -> int:
@@ -121,71 +88,32 @@ class Seq2SeqDataModule(LightningDataModule):
         """The target's special ids."""
         return self.target_tokenizer.specials
 
-    def pairs(self, split: Split) -> list[TextPair]:
-        """The raw pairs of a split, read once; in training one target each.
-
-        Raises:
-            DataError: the data is missing or can't be used.
-        """
-        if split not in self._pairs:
-            pairs = self.corpus.read(split)
-            self._pairs[split] = spread_references(pairs) if split == "train" else pairs
-        return self._pairs[split]
-
-    def dataset(self, split: Split) -> TextDataset:
-        """The examples of a split, cut into tokens once."""
+    def dataset(self, split: Split) -> ExampleDataset:
+        """The examples of a split, made once."""
         if split not in self._datasets:
-            self._datasets[split], self.reports[split] = self._encode(split)
+            self._datasets[split] = self.make_dataset(split)
         return self._datasets[split]
-
-    def _encode(self, split: Split) -> tuple[TextDataset, SplitReport]:
-        pairs, training = self.pairs(split), split == "train"
-        dataset, report = encode_pairs(pairs, self.source_tokenizer, self.target_tokenizer, self.limits, training)
-        if not len(dataset):
-            raise DataError(f"the {split} split has no usable pair ({report.pairs} read, {report.dropped} dropped)")
-        if training and self.bpe_dropout:
-            sides = (self.source_tokenizer, self.target_tokenizer)
-            dataset = drop_merges(dataset, *sides, self.limits, self.bpe_dropout, self.seed)
-        return dataset, report
 
     def prepare_data(self) -> None:
         """Trains the tokenizers if there are none yet."""
         _ = self.vocabularies
 
     def setup(self, stage: str) -> None:
-        """Reads and cuts the splits that the stage needs, and logs what was counted."""
+        """Reads the splits that the stage needs, and logs what was counted."""
         needed: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         new = [split for split in needed.get(stage, ()) if split not in self._datasets]
         for split in new:
-            sampler = self.sampler(split)
-            report = replace(self.reports[split], batches=len(sampler), waste=sampler.padding_waste())
-            if split != "train" and "train" in self._pairs:
-                report = replace(report, seen=count_seen(self.pairs(split), self.pairs("train")))
-            self.reports[split] = report
+            self.dataset(split)
         if new:
-            rank_zero_info("%s", report_table({split: self.reports[split] for split in new}))
-        for split in new:
-            self._warn(split)
-
-    def _warn(self, split: Split) -> None:
-        report = self.reports[split]
-        if split != "train" and report.overlong_sources:
-            _log.warning(
-                "%s: %d sources are truncated to data.max_source_length=%d tokens",
-                split, report.overlong_sources, self.limits.source,
-            )  # fmt: skip
-        if report.seen:
-            _log.warning("%s: %d of %d sources are also in the training data", split, report.seen, report.pairs)
+            rank_zero_info("%s", self.describe(new))
 
     def sampler(self, split: Split) -> BucketBatchSampler:
         """The batches of a split for this rank."""
-        dataset = self.dataset(split)
-        assert dataset.targets is not None
-        training = split == "train"
+        dataset, training = self.dataset(split), split == "train"
         return BucketBatchSampler(
-            dataset.sources.lengths,
-            dataset.targets.lengths,
-            self.batch_tokens if training else self.eval_batch_tokens,
+            dataset.source_lengths,
+            dataset.target_lengths,
+            self.batch_budget if training else self.eval_batch_budget,
             budget=self.budget,
             shuffle=training,
             seed=self.seed,
@@ -199,7 +127,6 @@ class Seq2SeqDataModule(LightningDataModule):
             self.dataset("train"),
             self.sampler("train"),
             self._position,
-            self.source_tokenizer.specials.pad,
             self.num_workers,
             torch.cuda.is_available(),
         )
@@ -208,23 +135,20 @@ class Seq2SeqDataModule(LightningDataModule):
         """The batches of this epoch that the trainer has behind it."""
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if self.trainer else 0
 
-    def val_dataloader(self) -> DataLoader[TextExample]:
+    def val_dataloader(self) -> DataLoader[Example]:
         """Batches of the validation split, the longest first."""
         return self._evaluation("val")
 
-    def test_dataloader(self) -> DataLoader[TextExample]:
+    def test_dataloader(self) -> DataLoader[Example]:
         """Batches of the test split, the longest first."""
         return self._evaluation("test")
 
-    def _evaluation(self, split: Split) -> DataLoader[TextExample]:
+    def _evaluation(self, split: Split) -> DataLoader[Example]:
+        dataset = self.dataset(split)
         return DataLoader(
-            self.dataset(split),
+            dataset,
             batch_sampler=self.sampler(split),
-            collate_fn=partial(collate, pad=self.source_tokenizer.specials.pad),
+            collate_fn=dataset.collate,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
-
-    def text_loader(self, lines: Sequence[str]) -> DataLoader[TextExample]:
-        """Batches of raw lines for prediction (see `core.data.loader.text_loader`)."""
-        return text_loader(lines, self.source_tokenizer, self.eval_batch_tokens, self.limits)

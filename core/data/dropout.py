@@ -72,4 +72,5 @@ def drop_merges(
         dataset.pairs,
         DroppedTable(dataset.sources, sources, source_dropout, limits.source, eos),
         DroppedTable(dataset.targets, targets, target_dropout, limits.target, target_tokenizer.specials.eos),
+        dataset.pad,
     )

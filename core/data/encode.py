@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from core.data.collate import TextExample
+from core.batch import Seq2SeqBatch
+from core.data.collate import Example, collate, pad_tokens
 from core.data.corpus import TextPair
+from core.data.dataset import ExampleDataset, Integers
 from core.data.report import SplitReport
 from core.errors import ConfigError
 from core.tokenization import TrainedTokenizer
@@ -70,27 +72,47 @@ class TokenTable:
         return torch.from_numpy(self[row].astype(np.int64))
 
 
-class TextDataset(Dataset[TextExample]):
+class TextDataset(ExampleDataset):
     """Pairs and their token ids.
 
     Attributes:
         pairs: N of them.
         sources: their source ids.
         targets: their target ids, with the end token; None at prediction.
-        epoch: whose variants to give, where the rows differ from epoch to epoch (`core.data.dropout`).
+        pad: the id of padding on both sides.
     """
 
-    def __init__(self, pairs: Sequence[TextPair], sources: TokenTable, targets: TokenTable | None) -> None:
-        self.pairs, self.sources, self.targets = pairs, sources, targets
-        self.epoch = 0
+    def __init__(
+        self, pairs: Sequence[TextPair], sources: TokenTable, targets: TokenTable | None, pad: int = 0
+    ) -> None:
+        self.pairs, self.sources, self.targets, self.pad = pairs, sources, targets, pad
+
+    @property
+    def source_lengths(self) -> Integers:
+        """In tokens."""
+        return self.sources.lengths
+
+    @property
+    def target_lengths(self) -> Integers:
+        """In tokens; at prediction the sources'."""
+        return (self.targets or self.sources).lengths
+
+    @property
+    def ids(self) -> list[int]:
+        """The pairs' numbers."""
+        return [pair.id for pair in self.pairs]
+
+    def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
+        """Makes a batch of examples."""
+        return collate(examples, partial(pad_tokens, pad=self.pad), self.pad)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> TextExample:
+    def __getitem__(self, index: int) -> Example:
         pair = self.pairs[index]
         target = None if self.targets is None else self.targets.tensor(index, self.epoch)
-        return TextExample(pair.id, self.sources.tensor(index, self.epoch), target, pair.source, pair.targets)
+        return Example(pair.id, self.sources.tensor(index, self.epoch), target, pair.source, pair.targets)
 
 
 def spread_references(pairs: Sequence[TextPair]) -> list[TextPair]:
@@ -149,4 +171,5 @@ def encode_pairs(
         source_tokens=int(source_table.lengths.sum()),
         target_tokens=int(target_table.lengths.sum()),
     )
-    return TextDataset([pairs[row] for row in kept], source_table, target_table), report
+    pad = target_tokenizer.specials.pad
+    return TextDataset([pairs[row] for row in kept], source_table, target_table, pad), report

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from core.batch import Seq2SeqBatch
-from core.data.collate import TextExample, collate
+from core.data.collate import Example
 from core.data.corpus import TextPair
+from core.data.dataset import ExampleDataset
 from core.data.encode import Limits, TextDataset, TokenTable, close_source
 from core.data.sampler import BucketBatchSampler
 from core.errors import CheckpointError
@@ -20,7 +20,7 @@ from core.tokenization import TrainedTokenizer
 _log = logging.getLogger(__name__)
 
 
-class ResumableLoader(DataLoader[TextExample]):
+class ResumableLoader(DataLoader[Example]):
     """Yields the epoch's batches from the position of the run on.
 
     Nothing happens before the first batch is asked for: only then has Lightning told the sampler its epoch
@@ -31,27 +31,25 @@ class ResumableLoader(DataLoader[TextExample]):
         dataset: the examples.
         sampler: their batches.
         position: the number of batches of this epoch that were seen already.
-        pad: the id of padding.
         num_workers: worker processes; 0 makes the batches in this one.
         pin_memory: give batches in page-locked memory.
     """
 
-    dataset: TextDataset
+    dataset: ExampleDataset
     batch_sampler: BucketBatchSampler
 
     def __init__(
         self,
-        dataset: TextDataset,
+        dataset: ExampleDataset,
         sampler: BucketBatchSampler,
         position: Callable[[], int],
-        pad: int,
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
         super().__init__(
             dataset,
             batch_sampler=sampler,
-            collate_fn=partial(collate, pad=pad),
+            collate_fn=dataset.collate,
             num_workers=num_workers,
             pin_memory=pin_memory,
         )
@@ -75,7 +73,7 @@ class ResumableLoader(DataLoader[TextExample]):
         if state["plan"] != self.batch_sampler.fingerprint:
             raise CheckpointError(
                 "the checkpoint was written in the middle of an epoch, and its batches can't be found again: the "
-                "training data, data.batch_tokens, data.seed or the number of ranks has changed; change it back"
+                "training data, the size of a batch, data.seed or the number of ranks has changed; change it back"
             )
 
 
@@ -84,7 +82,7 @@ def text_loader(
     tokenizer: TrainedTokenizer,
     batch_tokens: int,
     limits: Limits,
-) -> DataLoader[TextExample]:
+) -> DataLoader[Example]:
     """Batches raw lines for prediction, the longest first; a batch's `ids` are the lines' numbers from 0.
 
     Lines without a token are in no batch: their result is the empty text. Over-long lines are truncated, with one
@@ -104,6 +102,6 @@ def text_loader(
         )
     kept = [index for index, row in enumerate(rows) if row]
     sources = TokenTable([close_source(rows[index], limits, tokenizer.specials.eos) for index in kept])
-    dataset = TextDataset([TextPair(index, lines[index], ()) for index in kept], sources, None)
+    dataset = TextDataset([TextPair(index, lines[index], ()) for index in kept], sources, None, tokenizer.specials.pad)
     sampler = BucketBatchSampler(sources.lengths, sources.lengths, batch_tokens, shuffle=False)
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=partial(collate, pad=tokenizer.specials.pad))
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate)

@@ -145,9 +145,9 @@ class DatasetCorpus(SplitCorpus):
             DataError: the dataset, the split or a column can't be found; for want of a network, say.
         """
         place = f"{self.path} ({self.names[split]})"
-        dataset = self._load(self.names[split], place)
+        dataset = load_split(self.path, self.name, self.names[split], place)
         columns = [
-            self._top(column, dataset.column_names, place) for column in (self.source_column, self.target_column)
+            top_column(column, dataset.column_names, place) for column in (self.source_column, self.target_column)
         ]
         records = list(dataset.select_columns(sorted(set(columns))))
         source, target = self.source_column, self.target_column
@@ -159,21 +159,38 @@ class DatasetCorpus(SplitCorpus):
         ]
         return numbered(sources, targets)
 
-    def _load(self, split: str, place: str) -> Any:
-        from datasets import load_dataset, load_from_disk
 
-        try:
-            if (Path(self.path) / "dataset_dict.json").exists():
-                return load_from_disk(self.path)[split]
-            return load_dataset(self.path, self.name, split=split)
-        except Exception as error:  # whatever a foreign format, a script or the network may raise
-            reason = str(error).splitlines()[0] if str(error) else repr(error)
-            hint = "" if Path(self.path).exists() else "; it isn't a local path: a hub id needs a network, or its cache"
-            raise DataError(f"datasets can't load it: {reason}{hint}", place) from error
+def load_split(path: str, name: str | None, split: str, place: str) -> Any:
+    """Loads one split with the `datasets` package: from a saved dataset, a folder of files, or the hub.
 
-    @staticmethod
-    def _top(column: str, there: list[str], place: str) -> str:
-        top = column if column in there else column.partition(".")[0]
-        if top not in there:
-            raise unknown_column(top, there, place)
-        return top
+    Args:
+        path: a local path, or an id on the hub.
+        name: the configuration, where the dataset has several.
+        split: the split's name.
+        place: how errors name it.
+
+    Raises:
+        DataError: it can't be loaded; for want of a network, say.
+    """
+    from datasets import load_dataset, load_from_disk
+
+    try:
+        if (Path(path) / "dataset_dict.json").exists():
+            return load_from_disk(path)[split]
+        return load_dataset(path, name, split=split)
+    except Exception as error:  # whatever a foreign format, a script or the network may raise
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        hint = "" if Path(path).exists() else "; it isn't a local path: a hub id needs a network, or its cache"
+        raise DataError(f"datasets can't load it: {reason}{hint}", place) from error
+
+
+def top_column(column: str, there: list[str], place: str) -> str:
+    """The column that holds a field: "translation" for "translation.en".
+
+    Raises:
+        DataError: there is none.
+    """
+    top = column if column in there else column.partition(".")[0]
+    if top not in there:
+        raise unknown_column(top, there, place)
+    return top

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from core.errors import ConfigError
 
 Integers = NDArray[np.int64]
-Budget = Literal["longest", "target"]
+Budget = Literal["longest", "source", "target"]
 
 
 def cut(lengths: Integers, max_tokens: int, max_examples: int | None = None) -> list[int]:
@@ -68,7 +68,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         source_lengths: (N,) in tokens.
         target_lengths: (N,) in tokens.
         max_tokens: the budget: the number of examples times the length of the longest, padding included.
-        budget: what is counted: each example's longer side ("longest"), or its target.
+        budget: what is counted: each example's longer side ("longest"), its source or its target.
         max_examples: the most examples of a batch; None for no such limit.
         shuffle: False gives the longest batch first (what is too large for the memory fails at once), always alike.
         seed: of the shuffling.
@@ -95,11 +95,12 @@ class BucketBatchSampler(Sampler[list[int]]):
         noise: float = 8.0,
     ) -> None:
         if max_tokens < 1:
-            raise ConfigError(f"data.batch_tokens must be at least 1, got {max_tokens}")
+            raise ConfigError(f"the budget of a batch (data.batch_tokens, …) must be at least 1, got {max_tokens}")
         if not 0 <= rank < world_size:
             raise ConfigError(f"rank must be in [0, {world_size}), got {rank}")
         self.lengths = np.stack([np.asarray(source_lengths), np.asarray(target_lengths)]).astype(np.int64)  # (2, N)
-        self.budgeted = self.lengths.max(axis=0) if budget == "longest" else self.lengths[1]
+        sides = {"longest": self.lengths.max(axis=0), "source": self.lengths[0], "target": self.lengths[1]}
+        self.budgeted = sides[budget]
         self.shuffle, self.seed, self.noise = shuffle, seed, noise
         self.rank, self.world_size = rank, world_size
         edges = split_runs(cut(np.sort(self.budgeted), max_tokens, max_examples), world_size)

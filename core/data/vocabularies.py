@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
-from core.data.corpus import TextPair
 from core.errors import CheckpointError
 from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
 from core.tokenization.store import train_tokenizer
@@ -20,29 +19,34 @@ from core.tokenization.store import train_tokenizer
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The tokenizers of both sides, the same object where they share one vocabulary."""
+    """The tokenizers of both sides, the same object where they share one vocabulary; None for a source without text."""
 
-    source: TrainedTokenizer
+    source: TrainedTokenizer | None
     target: TrainedTokenizer
 
     def state(self) -> dict[str, dict[str, str]]:
         """Plain data for a checkpoint, `{"source": ..., "target": ...}`; a joint vocabulary is stored once."""
-        source = self.source.state()
-        return {"source": source, "target": source if self.source is self.target else self.target.state()}
+        target = self.target.state()
+        if self.source is None:
+            return {"target": target}
+        return {"source": target if self.source is self.target else self.source.state(), "target": target}
 
     @classmethod
     def from_state(cls, state: dict[str, dict[str, str]]) -> Vocabularies:
         """Builds them from `state`."""
-        source = load_tokenizer(state["source"])
-        return cls(source, source if state["source"] == state["target"] else load_tokenizer(state["target"]))
+        target = load_tokenizer(state["target"])
+        if "source" not in state:
+            return cls(None, target)
+        return cls(target if state["source"] == state["target"] else load_tokenizer(state["source"]), target)
 
     def save(self, folder: Path) -> None:
-        """Writes joint.json, or source.json and target.json."""
+        """Writes joint.json, or target.json and, for a source of text, source.json before it."""
         if self.source is self.target:
-            save_tokenizer(self.source, folder / "joint.json")
-        else:
+            save_tokenizer(self.target, folder / "joint.json")
+            return
+        if self.source is not None:
             save_tokenizer(self.source, folder / "source.json")
-            save_tokenizer(self.target, folder / "target.json")
+        save_tokenizer(self.target, folder / "target.json")
 
 
 def read_vocabularies(path: Path) -> Vocabularies:
@@ -59,7 +63,8 @@ def read_vocabularies(path: Path) -> Vocabularies:
         raise CheckpointError(f"data.tokenizers: there is no {path}")
     if (path / "joint.json").exists():
         return _joint(path / "joint.json")
-    return Vocabularies(read_tokenizer(path / "source.json"), read_tokenizer(path / "target.json"))
+    source = path / "source.json"
+    return Vocabularies(read_tokenizer(source) if source.exists() else None, read_tokenizer(path / "target.json"))
 
 
 def _joint(path: Path) -> Vocabularies:
@@ -72,36 +77,41 @@ def default_cache() -> Path:
     return Path(os.environ.get("POLYSEQ_CACHE") or Path.home() / ".cache" / "polyseq")
 
 
-def cached_vocabularies(pairs: Sequence[TextPair], options: TokenizerOptions, cache: Path) -> Vocabularies:
+def cached_vocabularies(
+    sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions, cache: Path
+) -> Vocabularies:
     """Takes the tokenizers of these texts and options from the cache, or trains them into it.
 
     Processes that want the same ones at the same time wait for the first, which trains.
 
     Args:
-        pairs: the training data.
+        sources: the training data's; None for a source without text.
+        targets: the training data's.
         options: how to train.
         cache: a directory, made if needed.
     """
-    folder = cache / "tokenizers" / _key(pairs, options)
+    folder = cache / "tokenizers" / _key(sources, targets, options)
     with _locked(folder):
         if not any((folder / name).exists() for name in ("joint.json", "target.json")):
-            _train(pairs, options).save(folder)
+            _train(sources, targets, options).save(folder)
         return read_vocabularies(folder)
 
 
-def _train(pairs: Sequence[TextPair], options: TokenizerOptions) -> Vocabularies:
-    sources = [pair.source for pair in pairs]
-    targets = [target for pair in pairs for target in pair.targets]
+def _train(sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions) -> Vocabularies:
+    if sources is None:
+        return Vocabularies(None, train_tokenizer(targets, options))
     if options.joint:
         tokenizer = train_tokenizer([*sources, *targets], options)
         return Vocabularies(tokenizer, tokenizer)
     return Vocabularies(train_tokenizer(sources, options), train_tokenizer(targets, options))
 
 
-def _key(pairs: Sequence[TextPair], options: TokenizerOptions) -> str:
+def _key(sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions) -> str:
     digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
-    for pair in pairs:
-        digest.update("\n".join((pair.source, *pair.targets, "")).encode("utf-8", "surrogatepass"))
+    for texts in (sources, targets):
+        for text in texts or ():
+            digest.update((text + "\n").encode("utf-8", "surrogatepass"))
+        digest.update(b"\0")
     return digest.hexdigest()[:20]
 
 

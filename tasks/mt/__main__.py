@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from core.cli import main
 
 if TYPE_CHECKING:
-    from tasks.mt.data import MtData
-    from tasks.mt.module import MtModule
+    from core.task import Task
 
 
-def classes() -> tuple[type[MtModule], type[MtData]]:
+def load() -> Task:
     """Imports what trains."""
+    from core.task import Task
     from tasks.mt.data import MtData
     from tasks.mt.module import MtModule
 
-    return MtModule, MtData
+    return Task(MtModule, MtData)
 
 
 def lengths(arguments: Sequence[str]) -> None:
@@ -28,4 +28,4 @@ def lengths(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main("mt", classes, {"lengths": ("draw BLEU against source length for several systems (NAME=FILE.jsonl)", lengths)})
+    main("mt", load, {"lengths": ("draw BLEU against source length for several systems (NAME=FILE.jsonl)", lengths)})

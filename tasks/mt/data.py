@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from core.data.datamodule import Seq2SeqDataModule
 from core.data.text import AlignedText
+from core.data.text_datamodule import TextDataModule
 from tasks.mt.builtin import BuiltInCorpus
 
 
-class MtData(Seq2SeqDataModule):
+class MtData(TextDataModule):
     """Pairs of sentences. All of its options are those of text in general."""
 
     @property

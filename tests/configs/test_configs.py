@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.runner import run
-from tasks.mt.__main__ import classes as mt
+from tasks.mt.__main__ import load as mt
 from tests.core.tiny import ROOT, corpus_options, write_corpus
 
 if TYPE_CHECKING:

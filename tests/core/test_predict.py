@@ -288,15 +288,10 @@ def test_an_output_that_is_a_directory_gets_a_file(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["in.en.hyp.jsonl"]
 
 
-def test_options_come_from_parsed_ones() -> None:
-    class Parsed:
-        input, text, output, format, chunk_lines = "x", list[str](), Path("o.jsonl"), None, 3
-        attention, attention_lines, ckpt_path = None, [1], "best.ckpt"
-
-    options = PredictOptions.of(Parsed())
-    assert options == PredictOptions("x", output=Path("o.jsonl"), chunk_lines=3)
-    assert options.chosen_format == "jsonl"
+def test_the_output_s_name_tells_the_format_unless_it_is_said() -> None:
+    assert PredictOptions(output=Path("o.jsonl")).chosen_format == "jsonl"
     assert PredictOptions(output=Path("o.jsonl"), format="text").chosen_format == "text"
+    assert PredictOptions().chosen_format == "text"
 
 
 def test_heat_maps_of_the_lines_that_were_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.runner import run
-from tasks.mt.__main__ import classes
+from tasks.mt.__main__ import load
 from tests.core.tiny import ROOT, tiny_options, write_corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -53,12 +53,12 @@ def test_killed_and_resumed_is_as_never_killed(tmp_path: Path, decay: float) -> 
     assert step % 14
     metrics, config = (folder / "metrics.csv").read_text(), (folder / "config.yaml").read_text()
     assert metrics.count("\n") > 2
-    run("mt", "fit", arguments(tmp_path, "killed", "--ckpt_path", str(folder / "last.ckpt"), *options), classes)
+    run("mt", "fit", arguments(tmp_path, "killed", "--ckpt_path", str(folder / "last.ckpt"), *options), load)
     assert (folder / "metrics-1.csv").read_text() == metrics
     assert (folder / "config-1.yaml").read_text() == config
     assert (folder / "metrics.csv").exists()
     assert (folder / "config.yaml").exists()
-    run("mt", "fit", arguments(tmp_path, "whole", *options), classes)
+    run("mt", "fit", arguments(tmp_path, "whole", *options), load)
     whole, resumed = (
         torch.load(tmp_path / "mt" / name / "last.ckpt", weights_only=True) for name in ("whole", "killed")
     )

@@ -17,7 +17,7 @@ from core.checkpoint import KEY, read_checkpoint
 from core.checkpoint import main as checkpoint_main
 from core.cli import main
 from core.runner import run
-from tasks.mt.__main__ import classes
+from tasks.mt.__main__ import load
 from tasks.mt.module import MtModule
 from tests.core.tiny import corpus_options, tiny_options, write_corpus
 
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     write_corpus(folder)
     options = ["--trainer.max_steps=120", "--trainer.val_check_interval=100", "--model.generation.beam_size=3"]
     options += ["--model.optimizer.lr=0.02", "--model.schedule.kind=constant"]
-    run("mt", "fit", [*tiny_options(folder), *options, "--trainer.default_root_dir", str(folder), "--run=a"], classes)
+    run("mt", "fit", [*tiny_options(folder), *options, "--trainer.default_root_dir", str(folder), "--run=a"], load)
     return Trained(folder, folder / "mt" / "a" / "best.ckpt", folder / "mt" / "a" / "last.ckpt")
 
 
@@ -64,7 +64,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         capsys.readouterr()
         code = 0
         try:
-            main("mt", classes)
+            main("mt", load)
         except SystemExit as exit_:
             code = int(exit_.code or 0)
         return Shown(code, *capsys.readouterr())
@@ -186,13 +186,12 @@ def test_what_is_no_checkpoint_of_this_task_is_refused(
 @pytest.fixture(scope="session")
 def other_tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tokenizers of characters."""
-    from core.data.corpus import numbered
     from core.data.vocabularies import cached_vocabularies
     from core.tokenization import TokenizerOptions
 
     folder = tmp_path_factory.mktemp("tokenizers")
-    pairs = numbered(["one two"], ["eins zwei"])
-    cached_vocabularies(pairs, TokenizerOptions("characters", min_frequency=1), folder).save(folder)
+    characters = TokenizerOptions("characters", min_frequency=1)
+    cached_vocabularies(["one two"], ["eins zwei"], characters, folder).save(folder)
     return folder
 
 
@@ -285,6 +284,7 @@ def test_a_loaded_module_translates_as_the_command_does(shell: Shell, trained: T
     module = MtModule.load(trained.best)
     assert not module.training
     tokenizer = module.vocabularies.source
+    assert tokenizer is not None
     for line, text in zip(lines, shown.out.splitlines(), strict=True):
         row = torch.tensor([[*tokenizer.encode(line), tokenizer.specials.eos]])
         batch = Seq2SeqBatch(TextBatch(row, torch.tensor([row.size(1)])), None, (0,))

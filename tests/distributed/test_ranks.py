@@ -15,8 +15,8 @@ from torch import Tensor
 
 from core.batch import Seq2SeqBatch
 from core.data.corpus import Split
-from core.data.datamodule import Seq2SeqDataModule
 from core.data.sampler import BucketBatchSampler
+from core.data.text_datamodule import TextDataModule
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
 from core.generation import GenerationOptions
@@ -48,7 +48,7 @@ class Union(BucketBatchSampler):
         return [[list(chain.from_iterable(group))] for group in groups]
 
 
-class Data(Seq2SeqDataModule):
+class Data(TextDataModule):
     """A datamodule that can give one process the whole of two ranks' steps."""
 
     united_steps = 0
@@ -57,7 +57,7 @@ class Data(Seq2SeqDataModule):
         own = super().sampler(split)
         if split != "train" or not self.united_steps:
             return own
-        union = Union(own.lengths[0], own.lengths[1], self.batch_tokens, seed=self.seed, world_size=2)
+        union = Union(own.lengths[0], own.lengths[1], self.batch_budget, seed=self.seed, world_size=2)
         union.together = self.united_steps
         return union
 
@@ -97,7 +97,7 @@ def make_data(cache: Path, united_steps: int = 0, val: int = 13) -> Data:
     return data
 
 
-def make_module(data: Seq2SeqDataModule, objective: Objective | None = None) -> Module:
+def make_module(data: TextDataModule, objective: Objective | None = None) -> Module:
     torch.manual_seed(3)
     size: dict[str, Any] = {"d_model": 16, "num_layers": 1, "num_heads": 2, "ffn_size": 32, "dropout": 0.0}
     return Module(
@@ -192,7 +192,7 @@ def test_two_ranks_score_as_one_process(tmp_path: Path, trained: Weights, exampl
     found: list[dict[str, Any]] = []
     for ranks in (1, 2):
         data = make_data(tmp_path, val=examples)
-        data.eval_batch_tokens = budget
+        data.eval_batch_budget = budget
         module = make_module(data)
         module.load_state_dict(trained)
         (scores,) = make_trainer(tmp_path, ranks).validate(module, data, verbose=False)

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from core.data.corpus import Corpus, Split, TextPair, numbered
-from core.data.datamodule import Seq2SeqDataModule
+from core.data.text_datamodule import TextDataModule
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
 from core.generation import GenerationOptions
@@ -38,9 +38,7 @@ class Copies(Corpus):
 
 def train(folder: Path, objective: Objective, steps: int) -> dict[str, float]:
     """Trains a Transformer of 2+2 layers and returns the scores of the validation split after the last update."""
-    data = Seq2SeqDataModule(
-        Copies(), TokenizerOptions(kind="words", vocab_size=100), batch_tokens=1024, cache_dir=folder
-    )
+    data = TextDataModule(Copies(), TokenizerOptions(kind="words", vocab_size=100), batch_tokens=1024, cache_dir=folder)
     size: dict[str, Any] = {"d_model": 64, "num_layers": 2, "num_heads": 4, "ffn_size": 128, "dropout": 0.0}
     torch.manual_seed(1)
     module = MtModule(

@@ -7,8 +7,8 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from core.data.corpus import Corpus, Split, TextPair, numbered
-from core.data.datamodule import Seq2SeqDataModule
 from core.data.dropout import DroppedTable
+from core.data.text_datamodule import TextDataModule
 from core.errors import ConfigError, DataError
 from core.tokenization import TokenizerOptions, save_tokenizer
 from tests.contracts.datamodule import DataModuleContract
@@ -32,37 +32,37 @@ class Sentences(Corpus):
         return numbered(*words)
 
 
-def make(cache: Path, corpus: Corpus | None = None, **options: object) -> Seq2SeqDataModule:
+def make(cache: Path, corpus: Corpus | None = None, **options: object) -> TextDataModule:
     defaults: dict[str, object] = {
         "tokenizer": TokenizerOptions(kind="bpe", vocab_size=300),
         "batch_tokens": 200,
         "cache_dir": cache,
     }
-    return Seq2SeqDataModule(corpus or Sentences(), **(defaults | options))  # type: ignore[arg-type]
+    return TextDataModule(corpus or Sentences(), **(defaults | options))  # type: ignore[arg-type]
 
 
 class TestJoint(DataModuleContract):
     @pytest.fixture
-    def data(self, tmp_path: Path) -> Seq2SeqDataModule:
+    def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path)
 
 
 class TestApart(DataModuleContract):
     @pytest.fixture
-    def data(self, tmp_path: Path) -> Seq2SeqDataModule:
+    def data(self, tmp_path: Path) -> TextDataModule:
         options = TokenizerOptions(kind="characters", joint=False, lowercase=True)
         return make(tmp_path, tokenizer=options, append_eos=False, budget="longest")
 
 
 class TestTruncated(DataModuleContract):
     @pytest.fixture
-    def data(self, tmp_path: Path) -> Seq2SeqDataModule:
+    def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path, max_source_length=8, max_target_length=8, overlong="truncate")
 
 
 class TestWorkers(DataModuleContract):
     @pytest.fixture
-    def data(self, tmp_path: Path) -> Seq2SeqDataModule:
+    def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path, num_workers=1, corpus=Sentences(60, 5, 5))
 
 
@@ -128,8 +128,8 @@ def test_references_are_spread_in_training_and_kept_in_evaluation(tmp_path: Path
 def test_dropout_is_for_training_alone(tmp_path: Path) -> None:
     data = make(tmp_path, bpe_dropout=0.3)
     data.setup("fit")
-    assert isinstance(data.dataset("train").sources, DroppedTable)
-    assert not isinstance(data.dataset("val").sources, DroppedTable)
+    assert isinstance(data.make_dataset("train").sources, DroppedTable)
+    assert not isinstance(data.make_dataset("val").sources, DroppedTable)
     loader = data.train_dataloader()
     epochs = []
     for epoch in (0, 1, 0):
@@ -151,7 +151,7 @@ def test_lines_are_batched_with_the_same_tokens(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["AlignedText", "TsvCorpus", "CsvCorpus", "JsonlCorpus", "DatasetCorpus"])
 def test_readers_are_chosen_by_their_bare_name(name: str) -> None:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Seq2SeqDataModule, "data")
+    parser.add_class_arguments(TextDataModule, "data")
     own = {
         "AlignedText": {"folder": "x", "source": "en", "target": "de"},
         "DatasetCorpus": {"path": "x"},

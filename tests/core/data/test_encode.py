@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 import torch
 
-from core.data.collate import TextExample, collate, pad_tokens
+from core.data.collate import Example, collate, pad_tokens
 from core.data.corpus import TextPair, numbered
 from core.data.dropout import drop_merges
 from core.data.encode import Limits, Overlong, TokenTable, encode_pairs, spread_references
@@ -92,9 +93,9 @@ class TestCollate:
         assert batch.lengths.tolist() == [3, 1]
 
     def test_a_batch_of_examples(self) -> None:
-        first = TextExample(7, torch.tensor([4, 2]), torch.tensor([5, 5, 2]), "a", ("bb", "c"))
-        second = TextExample(3, torch.tensor([2]), torch.tensor([2]), "", ("",))
-        batch = collate([first, second])
+        first = Example(7, torch.tensor([4, 2]), torch.tensor([5, 5, 2]), "a", ("bb", "c"))
+        second = Example(3, torch.tensor([2]), torch.tensor([2]), "", ("",))
+        batch = collate([first, second], partial(pad_tokens, pad=0), pad=0)
         assert batch.ids == (7, 3)
         assert batch.source.values.tolist() == [[4, 2], [2, 0]]
         assert batch.target is not None
@@ -103,7 +104,7 @@ class TestCollate:
         assert batch.references == (("bb", "c"), ("",))
 
     def test_prediction_has_no_target(self) -> None:
-        batch = collate([TextExample(0, torch.tensor([4, 2]), None, "a")])
+        batch = collate([Example(0, torch.tensor([4, 2]), None, "a")], partial(pad_tokens, pad=0), pad=0)
         assert batch.target is None
         assert batch.references == ()
 

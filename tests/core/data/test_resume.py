@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from core.batch import Seq2SeqBatch
-from core.data.datamodule import Seq2SeqDataModule
+from core.data.text_datamodule import TextDataModule
 from core.errors import CheckpointError
 from tests.core.data.test_datamodule import Sentences, make
 
@@ -50,7 +50,7 @@ class Recorder(LightningModule):
 def fit(
     folder: Path,
     module: Recorder,
-    data: Seq2SeqDataModule,
+    data: TextDataModule,
     checkpoint: ModelCheckpoint | None = None,
     resume: Path | None = None,
     **options: Any,
@@ -101,7 +101,7 @@ def test_a_resumed_run_sees_what_it_had_not_seen(
     arguments: dict[str, Any],
     peek: bool,
 ) -> None:
-    def data() -> Seq2SeqDataModule:
+    def data() -> TextDataModule:
         return make(tmp_path, Sentences(100, 5, 5), **arguments)
 
     batches = len(data().sampler("train"))

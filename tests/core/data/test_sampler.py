@@ -156,7 +156,7 @@ def test_the_fingerprint_changes_with_the_plan() -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="batch_tokens must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
         sampler(many(), 0)
     with pytest.raises(ConfigError, match=r"rank must be in \[0, 2\), got 2"):
         sampler(many(), rank=2, world_size=2)
