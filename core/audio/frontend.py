@@ -55,7 +55,7 @@ class FrontEnd(nn.Module):
 
     def __init__(self, sample_rate: int, options: FrontEndOptions = FrontEndOptions()) -> None:
         super().__init__()
-        self.options = options
+        self.sample_rate, self.options = sample_rate, options
         self.speed = SpeedPerturbation(options.speed)
         self.noise = AdditiveNoise(options.noise)
         self.log_mel = LogMel(sample_rate, options)
@@ -70,7 +70,7 @@ class FrontEnd(nn.Module):
     @property
     def seconds_per_frame(self) -> float:
         """From one frame's centre to the next one's; the first is centred at the first sample."""
-        return self.log_mel.hop_size / self.log_mel.sample_rate
+        return self.log_mel.hop_size / self.sample_rate
 
     @property
     def needs_statistics(self) -> bool:

@@ -109,7 +109,7 @@ class LogMel(nn.Module):
             windows = self._windows(self._emphasised(source))  # (B, F, W)
             # An utterance at a time stays within a CPU's cache: up to three times faster.
             rows = 1 if windows.device.type == "cpu" else len(windows)
-            energies = [self._energies(each) for each in torch.split(windows, max(rows, 1))]
+            energies = [self._energies(each) for each in torch.split(windows, rows)]
             features = torch.cat(energies).clamp_min(self.options.log_floor).log()
         lengths = self.frames(source.lengths)
         inside = length_mask(lengths, features.size(1)).unsqueeze(2)
@@ -118,6 +118,8 @@ class LogMel(nn.Module):
     def _emphasised(self, source: Source) -> Tensor:
         """The samples (B, S) with their high frequencies lifted, and zeros beyond each length."""
         samples = source.values.float()
+        if not samples.size(1):  # nothing but empty sounds: a sample of padding spares the transform a special case
+            samples = functional.pad(samples, (0, 1))
         if self.options.preemphasis:
             samples = samples - self.options.preemphasis * functional.pad(samples, (1, 0))[:, :-1]
         return samples.masked_fill(~length_mask(source.lengths, samples.size(1)), 0.0)
@@ -127,9 +129,8 @@ class LogMel(nn.Module):
         size = samples.size(1)
         number = (size + self.hop_size - 1) // self.hop_size
         before = self.window_size // 2
-        behind = (max(number, 1) - 1) * self.hop_size + self.window_size - before - size
-        padded = functional.pad(samples, (before, behind))
-        return padded.unfold(1, self.window_size, self.hop_size)[:, :number]
+        behind = (number - 1) * self.hop_size + self.window_size - before - size
+        return functional.pad(samples, (before, behind)).unfold(1, self.window_size, self.hop_size)
 
     def _energies(self, windows: Tensor) -> Tensor:
         """The energy (B, F, M) that each filter lets through."""

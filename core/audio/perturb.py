@@ -68,9 +68,11 @@ def change_speed(source: Source, factor: Fraction) -> AudioBatch:
     values = source.values.masked_fill(~mask, 0.0)
     if factor == 1:
         return AudioBatch(values, source.lengths)
-    lengths = -(-source.lengths * factor.denominator // factor.numerator)  # rounded up, as resample does
+    lengths = -(-source.lengths * factor.denominator // factor.numerator)  # rounded up
+    size = -(-values.size(1) * factor.denominator // factor.numerator)
     with torch.autocast(values.device.type, enabled=False):
         changed: Tensor = resample(values, factor.numerator, factor.denominator)
+    changed = functional.pad(changed, (0, size - changed.size(1)))  # it rounds in float32: minutes lack a sample
     return AudioBatch(changed.masked_fill(~length_mask(lengths, changed.size(1)), 0.0), lengths)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from core.audio.frontend import FrontEnd
 from core.batch import Source
 from core.encoders.base import Encoder, Memory
@@ -11,9 +13,9 @@ from core.errors import ConfigError
 class AudioEncoder(Encoder):
     """Lets an encoder of frames hear: the front-end belongs to it, so that a checkpoint carries both.
 
-    An encoder of frames is made with the number of features a frame. If it gives fewer states than frames, it says so
-    by an integer attribute `subsampling`, the frames of a state. Encoders that read samples themselves say so by
-    `reads_waveform = True`: they need no front-end.
+    Its source is samples: `subsampling` counts them. An encoder of frames is made with the number of features a frame
+    (`frontend.n_features`). Encoders that read samples themselves say so by `reads_waveform = True`: they need no
+    front-end.
 
     Args:
         frontend: makes the features.
@@ -33,12 +35,16 @@ class AudioEncoder(Encoder):
         self.frontend = frontend
         self.encoder = encoder
         self.d_model = encoder.d_model
+        self.subsampling = frontend.log_mel.hop_size * encoder.subsampling
 
     @property
     def seconds_per_state(self) -> float:
         """From one state of the memory to the next, for timestamps; the first begins with the first sample."""
-        subsampling: int = getattr(self.encoder, "subsampling", 1)
-        return self.frontend.seconds_per_frame * subsampling
+        return self.subsampling / self.frontend.sample_rate
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """How many states utterances of so many samples (B,) have, at their own speed: (B,), 0 for too short ones."""
+        return self.encoder.output_lengths(self.frontend.frames(lengths))
 
     def forward(self, source: Source) -> Memory:
         """Encodes samples (B, S): states (B, S', D).
