@@ -38,6 +38,27 @@ class VocabularyHead(nn.Module):
         return logits
 
 
+class CtcHead(nn.Module):
+    """Scores every type of the vocabulary and the blank at each state of a memory (Graves et al. 2006, section 3).
+
+    The blank is the padding's id, which is never a target: the labels keep the ids that the decoder has for them.
+
+    Args:
+        d_model: the width D of the memory's states.
+        vocab_size: the target's number of types V.
+    """
+
+    def __init__(self, d_model: int, vocab_size: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(d_model, vocab_size)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Scores states (..., D): logits (..., V)."""
+        logits: Tensor = self.projection(states)
+        return logits
+
+
 def check_tied(tied: nn.Embedding, d_model: int, vocab_size: int) -> None:
     """Raises ConfigError where a table of embeddings can't be the weights of a head, naming both sizes."""
     if tied.embedding_dim != d_model:

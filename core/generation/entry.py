@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from core.batch import Source
+from core.errors import ConfigError
 from core.generation.constraints import Constraints, check_constraints
 from core.generation.lengths import length_limits
 from core.generation.options import GenerationOptions, Hypothesis
@@ -33,6 +34,7 @@ def generate(
     constraints: Constraints | None = None,
     scorers: Sequence[Scorer] = (),
     keys: Sequence[int] | None = None,
+    model_weight: float = 1.0,
 ) -> list[list[Hypothesis]]:
     """Writes targets for B sources. A source's result doesn't depend on the others in its batch.
 
@@ -44,6 +46,7 @@ def generate(
         constraints: what the tokens must keep to.
         scorers: what else adds to the score of a token.
         keys: a number for each source that its draws depend on; without it equal sources get equal draws.
+        model_weight: what the models' log-probabilities are multiplied by, beside those of the scorers; at least 0.
 
     Returns:
         for each source at most `n_best` hypotheses, best first, and at least one: finished ones before those that were
@@ -54,7 +57,9 @@ def generate(
     """
     ensemble = (models,) if isinstance(models, EncoderDecoder) else tuple(models)
     constraints = constraints or Constraints()
-    model = ModelScorer(ensemble)
+    if model_weight < 0:
+        raise ConfigError(f"model_weight must be at least 0, got {model_weight}")
+    model = ModelScorer(ensemble, model_weight)
     check_constraints(constraints, options, specials, model.vocab_size, len(source))
     if not len(source):
         return []

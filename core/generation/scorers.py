@@ -87,6 +87,7 @@ class ModelScorer(Scorer):
 
     Attributes:
         vocab_size: the target's number of types V.
+        weight: what the log-probabilities are multiplied by.
 
     Raises:
         ConfigError: no model, or models with vocabularies of different sizes.
@@ -103,7 +104,7 @@ class ModelScorer(Scorer):
             )
         self.vocab_size = sizes[0]
         self.bounded = weight >= 0
-        self._models, self._weight = tuple(models), _checked("weight", weight)
+        self._models, self.weight = tuple(models), _checked("weight", weight)
         self.networks = self._models
 
     @override
@@ -129,7 +130,7 @@ class ModelScorer(Scorer):
     @override
     def step(self, tokens: Tensor, state: ScorerState, candidates: Tensor | None = None) -> tuple[Tensor, ScorerState]:
         logits, after = self.logits(tokens, state)
-        return _weighed(logits.log_softmax(1), self._weight, candidates), after
+        return _weighed(logits.log_softmax(1), self.weight, candidates), after
 
 
 class LanguageModelScorer(Scorer):

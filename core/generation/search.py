@@ -82,19 +82,27 @@ class Judges:
         normaliser = log_normaliser(logits)  # before anything is banned: log-probabilities stay the model's own
         for processor in processors:
             processor.apply(logits, written)
+        weighed = self._weigh(logits, normaliser)
         if not self._scorers:
-            return Scores(logits, normaliser)
+            return Scores(weighed, normaliser, None if weighed is logits else logits)
         if not self._preselect or self._preselect >= logits.size(1):
-            totals = logits
+            totals = weighed
             for addition in self._add(tokens, None):
                 totals = totals + addition
             return Scores(totals, normaliser, logits)
         candidates = best_tokens(logits, self._preselect)[1]
         candidates = torch.cat([candidates, candidates.new_full((candidates.size(0), 1), self._eos)], dim=1)
-        chosen = logits.gather(1, candidates)
+        chosen = weighed.gather(1, candidates)
         for addition in self._add(tokens, candidates):
             chosen = chosen + addition
         return Scores(torch.full_like(logits, -inf).scatter_(1, candidates, chosen), normaliser, logits)
+
+    def _weigh(self, logits: Tensor, normaliser: Tensor) -> Tensor:
+        """Multiplies the log-probabilities (logits - normaliser) by the model's weight; what is banned stays so."""
+        weight = self._model.weight
+        if weight == 1:
+            return logits
+        return torch.where(logits > -inf, normaliser + weight * (logits - normaliser), -inf)
 
     def _add(self, tokens: Tensor, candidates: Tensor | None) -> list[Tensor]:
         steps = [
