@@ -172,9 +172,10 @@ class TorchcodecSound:
     def read(self, start: int, frames: int) -> Samples:
         """Reads so many frames (S, C) from `start` on; fewer where the sound ends before."""
         try:
-            return self._all()[start : start + frames]
+            samples: Samples = self._all()[start : start + frames]
         except (RuntimeError, ValueError) as error:
             raise DecodingError(_first_line(error)) from error
+        return samples
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -1,23 +1,16 @@
-"""What a speech corpus is: utterances, each a sound and its transcript, read by split; and those in manifests."""
+"""What a speech corpus is: utterances, each a sound and its transcript, read by split."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.audio.clip import AudioClip
-from core.data.corpus import Split, split_path
-from core.data.records import field_of, parse, text_of
-from core.data.tables import CsvCorpus, TsvCorpus, cell, column_number
-from core.data.text import read_lines
+from core.data.corpus import Split
 from core.errors import ConfigError, DataError
-
-Record = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -116,45 +109,3 @@ def recording(utterance: Utterance) -> str:
     """The name of the file that an utterance is in, wherever it is stored; or its own."""
     path = utterance.audio.path
     return utterance.name if path is None else path.name
-
-
-class ManifestSpeech(SplitSpeech):
-    """One file for each split, with a record for each utterance.
-
-    With an offset, or with a column of offsets, an utterance is a segment of its file and the duration is the
-    segment's; without, it is the whole file and the duration is a claim that is checked.
-
-    Args:
-        train: the training manifest; .gz is unpacked.
-        val: the validation manifest; None where there is none, or `held_out` makes it.
-        test: the test manifest.
-        audio_column: the field with the path of the sound.
-        text_column: the transcript's.
-        speaker_column: the speaker's; None for "speaker" where a record has it, as for the following.
-        duration_column: the seconds'; None for "duration".
-        offset_column: the field with the second where the utterance starts in its file; None for "offset".
-        sample_rate_column: the field with the rate in Hz; None for "sample_rate".
-        audio_folder: where relative paths start; None for the manifest's folder.
-        held_out: share of the training utterances that is kept for validation, by speaker.
-    """
-
-    def __init__(
-        self,
-        train: Path | None = None,
-        val: Path | None = None,
-        test: Path | None = None,
-        audio_column: str = "audio",
-        text_column: str = "text",
-        speaker_column: str | None = None,
-        duration_column: str | None = None,
-        offset_column: str | None = None,
-        sample_rate_column: str | None = None,
-        audio_folder: Path | None = None,
-        held_out: float = 0.0,
-    ) -> None:
-        super().__init__(held_out)
-        self.paths: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
-        self.columns = SpeechColumns(
-            audio_column, text_column, speaker_column, duration_column, offset_column, sample_rate_column
-        )
-        self.audio_folder = audio_folder

@@ -1,0 +1,190 @@
+"""The look at a speech corpus before training: what can't be used, and what its manifest has wrong.
+
+Letters: N utterances.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.audio.clip import AudioClip, AudioInfo, segment
+from core.audio.read import probe, read_native
+from core.audio.resample import resampled_length
+from core.data.audio_report import TITLES, AudioReport, Problem, gather
+from core.data.speech import Utterance
+from core.errors import ConfigError, DataError
+
+THREADS = 8  # they wait for the disk, and libsndfile decodes without the interpreter's lock
+
+
+@dataclass(frozen=True)
+class AudioCheck:
+    """What makes an utterance usable.
+
+    Attributes:
+        min_seconds: shorter ones are left out.
+        max_seconds: longer ones are left out; None for no limit.
+        tolerance: how far a claimed duration may be off without being told, in seconds.
+        on_empty_text: what happens to utterances without a transcript; in evaluation silence has a right to be one.
+        on_bad_example: what happens when sound can't be read, or a transcript is missing that must be there: the
+            utterance is left out, or an error names the first of them.
+        decode: read all sound and not its header alone. It finds what is damaged further on, and takes a second or two
+            for an hour of flac.
+
+    Raises:
+        ConfigError: a limit is out of its range.
+    """
+
+    min_seconds: float = 0.1
+    max_seconds: float | None = None
+    tolerance: float = 0.1
+    on_empty_text: Literal["drop", "keep"] = "drop"
+    on_bad_example: Literal["skip", "raise"] = "skip"
+    decode: bool = False
+
+    def __post_init__(self) -> None:
+        longest = math.inf if self.max_seconds is None else self.max_seconds
+        if not 0 <= self.min_seconds < longest:
+            got = f"got min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
+            raise ConfigError(f"min_seconds must be at least 0 and below max_seconds, {got}")
+        if not self.tolerance > 0:
+            raise ConfigError(f"tolerance must be above 0 seconds, got {self.tolerance}")
+
+    @property
+    def bad(self) -> tuple[Problem, ...]:
+        """What `on_bad_example` is about."""
+        return ("unreadable", "no sound", "no text") if self.on_empty_text == "drop" else ("unreadable", "no sound")
+
+    @property
+    def dropping(self) -> tuple[Problem, ...]:
+        """The problems for which an utterance is left out."""
+        return (*self.bad, "too short", "too long")
+
+
+@dataclass(frozen=True)
+class CheckedSpeech:
+    """The utterances that can be used.
+
+    Attributes:
+        utterances: N of them in the corpus's order, with the durations and rates that are true.
+        lengths: their samples at the model's rate, (N,) int64; those of compressed files may be off by a block.
+        report: what was found in all.
+    """
+
+    utterances: list[Utterance]
+    lengths: NDArray[np.int64]
+    report: AudioReport
+
+
+def check_utterances(
+    utterances: Sequence[Utterance],
+    sample_rate: int,
+    options: AudioCheck = AudioCheck(),
+) -> CheckedSpeech:
+    """Reads the header of each file once, and leaves out the utterances that can't be used.
+
+    Args:
+        utterances: of a split.
+        sample_rate: the model's, in Hz.
+        options: what is looked for.
+
+    Raises:
+        DataError: there are bad ones, and `on_bad_example` is "raise".
+    """
+    kept: list[Utterance] = []
+    lengths: list[int] = []
+    found: list[tuple[Problem, str]] = []
+    for utterance, info in zip(utterances, _headers(utterances, options.decode), strict=True):
+        problems = list(_problems(utterance, info, sample_rate, options))
+        found += problems
+        if isinstance(info, AudioInfo) and not {problem for problem, _ in problems} & set(options.dropping):
+            kept.append(replace(utterance, duration=info.seconds, sample_rate=info.sample_rate))
+            lengths.append(resampled_length(info.frames, info.sample_rate, sample_rate))
+    seconds = sum(utterance.duration or 0 for utterance in kept)
+    report = AudioReport(len(utterances), len(kept), seconds / 3600, gather(found, options.dropping))
+    if options.on_bad_example == "raise":
+        _raise_bad(report, options)
+    return CheckedSpeech(kept, np.array(lengths, dtype=np.int64), report)
+
+
+def _headers(utterances: Sequence[Utterance], decode: bool) -> list[AudioInfo | DataError]:
+    """What is true of each utterance's own segment, or why it can't be read."""
+    clips = {_file(utterance): utterance.audio for utterance in utterances}
+    with ThreadPoolExecutor(THREADS) as pool:
+        files = dict(zip(clips, pool.map(_try_probe, clips.values()), strict=True))
+        infos = [_segment_info(utterance.audio, files[_file(utterance)]) for utterance in utterances]
+        if decode:
+            infos = list(pool.map(_try_decode, [utterance.audio for utterance in utterances], infos))
+    return infos
+
+
+def _file(utterance: Utterance) -> Hashable:
+    """What utterances of one file have in common."""
+    clip = utterance.audio
+    return clip.path if clip.data is None else id(clip.data)
+
+
+def _try_probe(clip: AudioClip) -> AudioInfo | DataError:
+    try:
+        return probe(clip)
+    except DataError as error:
+        return error
+
+
+def _segment_info(clip: AudioClip, info: AudioInfo | DataError) -> AudioInfo | DataError:
+    if isinstance(info, DataError) or not info.frames:
+        return info
+    try:
+        return replace(info, frames=segment(clip, info)[1])
+    except DataError as error:
+        return error
+
+
+def _try_decode(clip: AudioClip, info: AudioInfo | DataError) -> AudioInfo | DataError:
+    if isinstance(info, DataError) or not info.frames:
+        return info
+    try:
+        return replace(info, frames=len(read_native(clip)[0]))
+    except DataError as error:
+        return error
+
+
+def _problems(
+    utterance: Utterance, info: AudioInfo | DataError, sample_rate: int, options: AudioCheck
+) -> Iterator[tuple[Problem, str]]:
+    """What is wrong with an utterance, and what to tell of it."""
+    if not utterance.text.strip():
+        yield "no text", utterance.name
+    if isinstance(info, DataError):
+        yield "unreadable", str(info)
+        return
+    if not info.frames:
+        yield "no sound", utterance.name
+        return
+    name, seconds = utterance.name, info.seconds
+    if seconds < options.min_seconds:
+        yield "too short", f"{name}: {seconds:.3f} s, at least {options.min_seconds:g} s are wanted"
+    if options.max_seconds is not None and seconds > options.max_seconds:
+        yield "too long", f"{name}: {seconds:.1f} s, at most {options.max_seconds:g} s are wanted"
+    if utterance.sample_rate not in (None, info.sample_rate):
+        yield "rate", f"{name}: {info.sample_rate} Hz, claimed are {utterance.sample_rate} Hz"
+    if utterance.duration is not None and abs(utterance.duration - seconds) > options.tolerance:
+        yield "duration", f"{name}: {seconds:.2f} s, claimed are {utterance.duration:.2f} s"
+    if info.sample_rate != sample_rate:
+        yield "resampled", f"from {info.sample_rate} Hz to the model's {sample_rate} Hz"
+
+
+def _raise_bad(report: AudioReport, options: AudioCheck) -> None:
+    bad = {problem: report.findings[problem] for problem in options.bad if problem in report.findings}
+    if bad:
+        told = "; ".join(
+            f"{each.count} {TITLES[problem]} ({', '.join(each.examples)})" for problem, each in bad.items()
+        )
+        raise DataError(f"of {report.utterances} utterances, {told}; on_bad_example: skip leaves them out")
