@@ -15,13 +15,16 @@ from core.layers.dropout import Dropout
 from core.layers.positions import Rotary
 
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None = None) -> Tensor:
     """Weighs keys (B, H, S, E) for each query (B, H, T, E): (B, H, T, S), zero where a query may see nothing.
 
-    The softmax is taken in float32: better, and on the CPU six times faster than in bfloat16.
+    A bias (B, H, T, S) is added to the products of queries and keys. The softmax is taken in float32: better, and on
+    the CPU six times faster than in bfloat16.
     """
     scale: float = query.size(-1) ** -0.5
     scores = (query @ key.transpose(-2, -1)).float()
+    if bias is not None:
+        scores = scores + bias
     if mask is None:
         return (scores * scale).softmax(-1)
     barrier = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, torch.finfo(torch.float32).min)
