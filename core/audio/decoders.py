@@ -145,7 +145,8 @@ class PyAvSound:
                     break
         except self._av.FFmpegError as error:
             raise DecodingError(_first_line(error)) from error
-        return np.concatenate(blocks, axis=1).T
+        samples: Samples = np.concatenate(blocks, axis=1).T
+        return samples
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -64,6 +64,11 @@ class AudioReport:
         return "\n".join(lines)
 
 
+def audio_table(reports: Mapping[str, AudioReport]) -> str:
+    """What was found in each split."""
+    return "\n".join(f"{split}: {report}" for split, report in reports.items())
+
+
 def gather(found: Iterable[tuple[Problem, str]], dropping: Iterable[Problem]) -> dict[Problem, Finding]:
     """Counts what was found, in the order of `TITLES`.
 

@@ -17,101 +17,89 @@ from numpy.typing import NDArray
 from core.audio.clip import AudioClip, AudioInfo, segment
 from core.audio.read import probe, read_native
 from core.audio.resample import resampled_length
-from core.data.audio_report import TITLES, AudioReport, Problem, gather
+from core.data.audio_report import TITLES, AudioReport, Problem, audio_table, gather
 from core.data.speech import Utterance
 from core.errors import ConfigError, DataError
+
+__all__ = ["AudioLimits", "AudioReport", "OnBadExample", "audio_table", "check_utterances"]
+
+OnBadExample = Literal["skip", "raise"]
+
+BAD: tuple[Problem, ...] = ("unreadable", "no sound", "no text")  # what `on_bad_example` is about
+
+TOLERANCE = 0.1  # seconds: how far a claimed duration may be off; many are rounded
 
 THREADS = 8  # they wait for the disk, and libsndfile decodes without the interpreter's lock
 
 
 @dataclass(frozen=True)
-class AudioCheck:
-    """What makes an utterance usable.
+class AudioLimits:
+    """How long an utterance may be; others are left out.
 
     Attributes:
-        min_seconds: shorter ones are left out.
-        max_seconds: longer ones are left out; None for no limit.
-        tolerance: how far a claimed duration may be off without being told, in seconds.
-        on_empty_text: what happens to utterances without a transcript; in evaluation silence has a right to be one.
-        on_bad_example: what happens when sound can't be read, or a transcript is missing that must be there: the
-            utterance is left out, or an error names the first of them.
-        decode: read all sound and not its header alone. It finds what is damaged further on, and takes a second or two
-            for an hour of flac.
+        min_seconds: the shortest.
+        max_seconds: the longest; None for no limit.
 
     Raises:
-        ConfigError: a limit is out of its range.
+        ConfigError: the limits contradict each other.
     """
 
     min_seconds: float = 0.1
     max_seconds: float | None = None
-    tolerance: float = 0.1
-    on_empty_text: Literal["drop", "keep"] = "drop"
-    on_bad_example: Literal["skip", "raise"] = "skip"
-    decode: bool = False
 
     def __post_init__(self) -> None:
         longest = math.inf if self.max_seconds is None else self.max_seconds
         if not 0 <= self.min_seconds < longest:
-            got = f"got min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
-            raise ConfigError(f"min_seconds must be at least 0 and below max_seconds, {got}")
-        if not self.tolerance > 0:
-            raise ConfigError(f"tolerance must be above 0 seconds, got {self.tolerance}")
-
-    @property
-    def bad(self) -> tuple[Problem, ...]:
-        """What `on_bad_example` is about."""
-        return ("unreadable", "no sound", "no text") if self.on_empty_text == "drop" else ("unreadable", "no sound")
-
-    @property
-    def dropping(self) -> tuple[Problem, ...]:
-        """The problems for which an utterance is left out."""
-        return (*self.bad, "too short", "too long")
+            got = f"got {self.min_seconds} and {self.max_seconds}"
+            raise ConfigError(f"data.min_seconds must be at least 0 and below data.max_seconds, {got}")
 
 
-@dataclass(frozen=True)
-class CheckedSpeech:
-    """The utterances that can be used.
-
-    Attributes:
-        utterances: N of them in the corpus's order, with the durations and rates that are true.
-        lengths: their samples at the model's rate, (N,) int64; those of compressed files may be off by a block.
-        report: what was found in all.
-    """
-
-    utterances: list[Utterance]
-    lengths: NDArray[np.int64]
-    report: AudioReport
+NO_LIMITS = AudioLimits(0.0)
 
 
 def check_utterances(
     utterances: Sequence[Utterance],
     sample_rate: int,
-    options: AudioCheck = AudioCheck(),
-) -> CheckedSpeech:
+    limits: AudioLimits | None = None,
+    on_bad_example: OnBadExample = "skip",
+    empty_is_bad: bool = True,
+    decode: bool = False,
+) -> tuple[list[Utterance], NDArray[np.int64], AudioReport]:
     """Reads the header of each file once, and leaves out the utterances that can't be used.
 
     Args:
         utterances: of a split.
         sample_rate: the model's, in Hz.
-        options: what is looked for.
+        limits: of their lengths; None for none.
+        on_bad_example: what happens when sound can't be read or a transcript is empty: the utterance is left out, or an
+            error names the first of them.
+        empty_is_bad: a transcript must have text; in evaluation, silence may have none.
+        decode: read all sound and not its header alone. It finds what is damaged further on, and takes a second or two
+            for an hour of flac.
+
+    Returns:
+        the N utterances that can be used in the corpus's order, with the durations and rates that are true; their
+        samples at the model's rate, (N,), for compressed files perhaps off by a block; and what was found in all.
 
     Raises:
         DataError: there are bad ones, and `on_bad_example` is "raise".
     """
+    bad = BAD if empty_is_bad else BAD[:-1]
+    dropping = (*bad, "too short", "too long")
     kept: list[Utterance] = []
     lengths: list[int] = []
     found: list[tuple[Problem, str]] = []
-    for utterance, info in zip(utterances, _headers(utterances, options.decode), strict=True):
-        problems = list(_problems(utterance, info, sample_rate, options))
+    for utterance, info in zip(utterances, _headers(utterances, decode), strict=True):
+        problems = list(_problems(utterance, info, sample_rate, limits or NO_LIMITS))
         found += problems
-        if isinstance(info, AudioInfo) and not {problem for problem, _ in problems} & set(options.dropping):
+        if isinstance(info, AudioInfo) and not {problem for problem, _ in problems}.intersection(dropping):
             kept.append(replace(utterance, duration=info.seconds, sample_rate=info.sample_rate))
             lengths.append(resampled_length(info.frames, info.sample_rate, sample_rate))
     seconds = sum(utterance.duration or 0 for utterance in kept)
-    report = AudioReport(len(utterances), len(kept), seconds / 3600, gather(found, options.dropping))
-    if options.on_bad_example == "raise":
-        _raise_bad(report, options)
-    return CheckedSpeech(kept, np.array(lengths, dtype=np.int64), report)
+    report = AudioReport(len(utterances), len(kept), seconds / 3600, gather(found, dropping))
+    if on_bad_example == "raise":
+        _raise_bad(report, bad)
+    return kept, np.array(lengths, dtype=np.int64), report
 
 
 def _headers(utterances: Sequence[Utterance], decode: bool) -> list[AudioInfo | DataError]:
@@ -157,7 +145,7 @@ def _try_decode(clip: AudioClip, info: AudioInfo | DataError) -> AudioInfo | Dat
 
 
 def _problems(
-    utterance: Utterance, info: AudioInfo | DataError, sample_rate: int, options: AudioCheck
+    utterance: Utterance, info: AudioInfo | DataError, sample_rate: int, limits: AudioLimits
 ) -> Iterator[tuple[Problem, str]]:
     """What is wrong with an utterance, and what to tell of it."""
     if not utterance.text.strip():
@@ -169,22 +157,20 @@ def _problems(
         yield "no sound", utterance.name
         return
     name, seconds = utterance.name, info.seconds
-    if seconds < options.min_seconds:
-        yield "too short", f"{name}: {seconds:.3f} s, at least {options.min_seconds:g} s are wanted"
-    if options.max_seconds is not None and seconds > options.max_seconds:
-        yield "too long", f"{name}: {seconds:.1f} s, at most {options.max_seconds:g} s are wanted"
+    if seconds < limits.min_seconds:
+        yield "too short", f"{name}: {seconds:.3f} s, at least {limits.min_seconds:g} s are wanted"
+    if limits.max_seconds is not None and seconds > limits.max_seconds:
+        yield "too long", f"{name}: {seconds:.1f} s, at most {limits.max_seconds:g} s are wanted"
     if utterance.sample_rate not in (None, info.sample_rate):
         yield "rate", f"{name}: {info.sample_rate} Hz, claimed are {utterance.sample_rate} Hz"
-    if utterance.duration is not None and abs(utterance.duration - seconds) > options.tolerance:
+    if utterance.duration is not None and abs(utterance.duration - seconds) > TOLERANCE:
         yield "duration", f"{name}: {seconds:.2f} s, claimed are {utterance.duration:.2f} s"
     if info.sample_rate != sample_rate:
         yield "resampled", f"from {info.sample_rate} Hz to the model's {sample_rate} Hz"
 
 
-def _raise_bad(report: AudioReport, options: AudioCheck) -> None:
-    bad = {problem: report.findings[problem] for problem in options.bad if problem in report.findings}
-    if bad:
-        told = "; ".join(
-            f"{each.count} {TITLES[problem]} ({', '.join(each.examples)})" for problem, each in bad.items()
-        )
-        raise DataError(f"of {report.utterances} utterances, {told}; on_bad_example: skip leaves them out")
+def _raise_bad(report: AudioReport, bad: Sequence[Problem]) -> None:
+    found = {problem: report.findings[problem] for problem in bad if problem in report.findings}
+    if found:
+        told = "; ".join(f"{each.count} {TITLES[name]} ({'; '.join(each.examples)})" for name, each in found.items())
+        raise DataError(f"of {report.utterances} utterances {told}. data.on_bad_example: skip leaves them out")
