@@ -72,11 +72,19 @@ class SentenceCider:
         frequencies, count = document_frequencies(references, end)
         return cls(frequencies, count, end)
 
+    def weigh(self, tokens: Tokens) -> tuple[dict[NGram, float], list[float]]:
+        """The tf-idf weight of each n-gram of a caption, and the norm of those of one, two, three and four tokens."""
+        weights = {gram: times * self._idf.get(gram, self._new) for gram, times in count_ngrams(tokens).items()}
+        squares = [0.0] * LONGEST
+        for gram, weight in weights.items():
+            squares[len(gram) - 1] += weight * weight
+        return weights, [sqrt(square) for square in squares]
+
     def prepare(self, references: Sequence[Tokens]) -> CiderReferences:
         """Weighs the references of one image; keep the result for as many candidates as there are."""
         postings: dict[NGram, list[tuple[int, float, float]]] = {}
         for number, tokens in enumerate(references):
-            weights, norms = self._weigh(closed(tokens, self.end))
+            weights, norms = self.weigh(closed(tokens, self.end))
             for gram, weight in weights.items():
                 if weight:
                     postings.setdefault(gram, []).append((number, weight, weight / norms[len(gram) - 1]))
@@ -91,7 +99,7 @@ class SentenceCider:
             ended: whether the candidate wrote the end token; False where its length's limit cut it off.
         """
         tokens = closed(candidate, self.end) if ended else candidate
-        weights, norms = self._weigh(tokens)
+        weights, norms = self.weigh(tokens)
         likeness = [0.0] * len(references.lengths)
         for gram, weight in weights.items():
             for number, wanted, share in references.postings.get(gram, ()) if weight else ():
@@ -102,14 +110,6 @@ class SentenceCider:
             for value, other in zip(likeness, references.lengths, strict=True)
         )
         return 10 * fmean(penalised) / LONGEST
-
-    def _weigh(self, tokens: Tokens) -> tuple[dict[NGram, float], list[float]]:
-        """The tf-idf weight of each n-gram, and the norm of those of each order."""
-        weights = {gram: times * self._idf.get(gram, self._new) for gram, times in count_ngrams(tokens).items()}
-        squares = [0.0] * LONGEST
-        for gram, weight in weights.items():
-            squares[len(gram) - 1] += weight * weight
-        return weights, [sqrt(square) for square in squares]
 
 
 class CiderD(CaptionMetric):
