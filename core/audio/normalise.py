@@ -99,10 +99,7 @@ class Normaliser(nn.Module):
 def moments(frames: Source, inside: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (B, 1, M) of each utterance's own frames; `inside` (B, F, 1) marks them."""
     count = frames.lengths.clamp_min(1)[:, None, None]
-    rough = frames.values.masked_fill(~inside, 0.0).sum(1, keepdim=True) / count
-    rest = (frames.values - rough).masked_fill(~inside, 0.0)
-    # A second step on small numbers takes off the first one's rounding, which would depend on the padding.
-    mean = rough + rest.sum(1, keepdim=True) / count
+    mean = frames.values.masked_fill(~inside, 0.0).sum(1, keepdim=True) / count
     variance = (frames.values - mean).masked_fill(~inside, 0.0).square().sum(1, keepdim=True) / count
     return mean, variance.sqrt()
 

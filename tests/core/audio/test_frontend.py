@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import pytest
 import torch
@@ -66,6 +67,16 @@ def test_training_does_not_see_padding() -> None:
     assert frames.lengths.tolist() == expected.lengths.tolist()
     size = int(expected.lengths.max())
     torch.testing.assert_close(frames.values[:, :size], expected.values[:, :size], atol=1e-4, rtol=1e-4)
+
+
+def test_noise_is_added_at_the_rate_at_which_it_is_heard() -> None:
+    """Noise before the change of speed would be resampled with it: at half the speed nothing of it was above 2 kHz."""
+    options = FrontEndOptions(
+        n_mels=20, preemphasis=0.0, normalise="none", speed=(0.5,), noise=NoiseOptions(1.0, min_snr=0.0, max_snr=0.0)
+    )
+    tone = torch.sin(2 * math.pi * 400 * torch.arange(8000) / 8000).unsqueeze(0)
+    features = FrontEnd(8000, options).train()(AudioBatch(tone, torch.tensor([8000]))).values[0]
+    assert features[5:-5, -3:].mean() > features[5:-5].mean() - 3
 
 
 def test_without_augmentation_training_is_no_other() -> None:
