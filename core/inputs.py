@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,13 @@ from pathlib import Path
 from core.errors import DataError
 
 STDIN = "-"
-WRITTEN = (".hyp.txt", ".hyp.jsonl", ".part")  # the ends of our own files' names, which are never read from a directory
+WRITTEN = (
+    ".hyp.txt",
+    ".hyp.jsonl",
+    ".hyp.srt",
+    ".hyp.vtt",
+    ".part",
+)  # the ends of our own files' names, which are never read from a directory
 
 
 @dataclass(frozen=True)
@@ -77,18 +83,20 @@ def _decode(number: int, raw: bytes) -> Line:
         return Line(number, "", problem)
 
 
-def text_files(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
+def files_below(folder: Path, without: Sequence[Path] = (), suffixes: Collection[str] = ()) -> list[Path]:
     """The files below a directory in the order of their names, without hidden ones and without what `predict` wrote.
 
     Args:
         folder: where to look.
         without: directories that are left out, such as the output's.
+        suffixes: the ends of the names that are wanted, in lower case; none for all.
     """
     left_out = [path.resolve() for path in without]
 
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         ours = any(path.resolve().is_relative_to(other) for other in left_out)
-        return path.is_file() and not (hidden or ours or path.name.endswith(WRITTEN))
+        other = bool(suffixes) and path.suffix.lower() not in suffixes
+        return path.is_file() and not (hidden or ours or other or path.name.endswith(WRITTEN))
 
     return sorted(path for path in folder.rglob("*") if wanted(path))

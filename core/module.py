@@ -24,12 +24,13 @@ from core.decoders.base import Decoder
 from core.distributed import union_over_ranks, world_size
 from core.encoders.base import Encoder
 from core.errors import CheckpointError, ConfigError
-from core.generation import Constraints, GenerationOptions, Hypothesis, generate
+from core.generation import GenerationOptions, Hypothesis, generate
 from core.generation.phrases import Phrases
 from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
 from core.optim import Schedule
-from core.seq2seq import EncoderDecoder, tie_embeddings
+from core.seq2seq import EncoderDecoder
+from core.seq2seq import tie_embeddings as tie_embedding_tables
 from core.updates import UpdateGuard
 
 EncoderFactory = Callable[[int], Encoder]
@@ -80,7 +81,11 @@ class Seq2SeqModule(LightningModule):
         self.vocabularies = vocabularies
         self.target_tokenizer = vocabularies.target
         self.specials = self.target_tokenizer.specials
-        self.model = self.make_model(encoder, decoder, tie_embeddings)
+        encoder_part = encoder(source_size)
+        decoder_part = decoder(len(self.target_tokenizer), encoder_part.d_model)
+        if tie_embeddings:
+            tie_embedding_tables(encoder_part, decoder_part)
+        self.model = self.join(encoder_part, decoder_part)
         self.objective = CrossEntropy() if objective is None else objective
         self.optimizer_factory = optimizer
         self.schedule = schedule
@@ -117,13 +122,9 @@ class Seq2SeqModule(LightningModule):
         module.load_state_dict(checkpoint["state_dict"])
         return module.eval()
 
-    def make_model(self, encoder: EncoderFactory, decoder: DecoderFactory, tie: bool) -> EncoderDecoder:
-        """Makes the model of its parts' factories, with one table of embeddings where that is asked for."""
-        encoder_part = encoder(self.source_size)
-        decoder_part = decoder(len(self.target_tokenizer), encoder_part.d_model)
-        if tie:
-            tie_embeddings(encoder_part, decoder_part)
-        return EncoderDecoder(encoder_part, decoder_part)
+    def join(self, encoder: Encoder, decoder: Decoder) -> EncoderDecoder:
+        """Makes the model of its parts; a task whose model has more of them adds these here."""
+        return EncoderDecoder(encoder, decoder)
 
     def make_metric(self, stage: str) -> CorpusMetric:
         """The metric of a stage ("fit", "validate" or "test"): a task says which."""
@@ -212,10 +213,9 @@ class Seq2SeqModule(LightningModule):
         inputs = shift_right(target.values, self.specials.bos)
         loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)
         self._scores[batch.ids] = torch.stack([loss.nll.double(), loss.tokens.double()])
-        options, constraints = self.generation, self.constraints
-        if self.trainer.state.fn == TrainerFn.FITTING:  # many validations: the cheapest search tells enough
-            options, constraints = replace(options, beam_size=1, n_best=1, **NO_SAMPLING), Constraints()
-        hypotheses = [texts[0][0] for texts in self._generate(batch, options, constraints)]
+        fitting = self.trainer.state.fn == TrainerFn.FITTING  # many validations: the cheapest search tells enough
+        found = self.draft(batch.source) if fitting else self.write(batch.source)
+        hypotheses = [self.target_tokenizer.decode(list(best.tokens)) for best, *_ in found]
         self.metric.update(batch.ids, hypotheses, batch.references, batch.source_texts)
         shown = zip(batch.ids, batch.source_texts, batch.references, hypotheses, strict=True)
         for number, source, references, text in shown:
@@ -235,18 +235,26 @@ class Seq2SeqModule(LightningModule):
 
     def generate_texts(self, batch: Seq2SeqBatch) -> list[list[tuple[str, Hypothesis]]]:
         """Writes the target of each source of a batch: B lists of n_best texts, best first."""
-        return self._generate(batch, self.generation, self.constraints)
-
-    def _generate(
-        self, batch: Seq2SeqBatch, options: GenerationOptions, constraints: Constraints
-    ) -> list[list[tuple[str, Hypothesis]]]:
         decode = self.target_tokenizer.decode
-        found = self.write(batch.source, options, constraints)
+        found = self.write(batch.source)
         return [[(decode(list(each.tokens)), each) for each in hypotheses] for hypotheses in found]
 
-    def write(self, source: Source, options: GenerationOptions, constraints: Constraints) -> list[list[Hypothesis]]:
-        """Writes the targets of B sources: for each its n_best hypotheses, best first."""
-        return generate([self.model, *self.members], source, options, self.specials, constraints)
+    def write(self, source: Source) -> list[list[Hypothesis]]:
+        """Writes the targets of B sources as the options say: for each its n_best hypotheses, best first."""
+        return generate([self.model, *self.members], source, self.generation, self.specials, self.constraints)
+
+    def draft(self, source: Source) -> list[list[Hypothesis]]:
+        """Writes the targets of B sources in the cheapest way, one for each."""
+        return generate(self.model, source, self.draft_options, self.specials)
+
+    @property
+    def draft_options(self) -> GenerationOptions:
+        """The options of generation without a beam and without draws."""
+        return replace(self.generation, beam_size=1, n_best=1, **NO_SAMPLING)
+
+    def report(self) -> str:
+        """What a person may want to read beside the last scores of a split; empty where the scores tell all."""
+        return ""
 
     def add_member(self, member: Seq2SeqModule, name: str) -> None:
         """Lets another model's probabilities count as much as this one's.

@@ -62,6 +62,51 @@ def attention_figure(weights: Tensor, source: Sequence[str], target: Sequence[st
     return figure
 
 
+def sound_figure(
+    features: Tensor,
+    seconds: float,
+    words: Sequence[tuple[str, float, float]],
+    spikes: tuple[Tensor, Tensor],
+    attention: Tensor | None,
+    tokens: Sequence[str],
+) -> Figure:
+    """Draws a sound: its features with the words above them, CTC's labels, and where the decoder looked.
+
+    Letters: F frames, M features a frame, S states of the memory, T target tokens.
+
+    Args:
+        features: (F, M), log-mel for instance.
+        seconds: how long the sound is.
+        words: each with the seconds where it starts and ends.
+        spikes: the probability of CTC's best label, and of its blank, at each state: (S,) and (S,).
+        attention: the decoder's weights (T, S); None for a decoder without attention.
+        tokens: T tokens, each written with the weights of its row.
+    """
+    rows = 2 if attention is None else 3
+    heights = [2.2, 1.0, max(0.16 * len(tokens), 1.0)][:rows]
+    figure = _figure(max(1.6 * seconds, 6.0), sum(heights) + 1.0)
+    axes = figure.subplots(rows, 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    extent = (0.0, seconds, 0.0, float(features.size(1)))
+    axes[0].imshow(features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=extent)
+    axes[0].set_ylabel("mel filter")
+    for text, start, end in words:
+        axes[0].axvspan(start, end, ymin=0.94, color="white", alpha=0.8)
+        axes[0].text((start + end) / 2, features.size(1) * 1.02, text, ha="center", va="bottom", fontsize=8)
+    times = [(state + 0.5) * seconds / len(spikes[0]) for state in range(len(spikes[0]))]
+    axes[1].plot(times, spikes[1].numpy(), color="0.7", label="blank")
+    axes[1].plot(times, spikes[0].numpy(), color="tab:red", label="best label")
+    axes[1].set_ylabel("CTC")
+    axes[1].legend(loc="upper right", fontsize=7)
+    if attention is not None:
+        within = (0.0, seconds, float(len(tokens)), 0.0)
+        axes[2].imshow(attention.numpy(), aspect="auto", cmap="Greys", vmin=0, extent=within)
+        axes[2].set_yticks([row + 0.5 for row in range(len(tokens))], _labels(tokens))
+        axes[2].tick_params(axis="y", length=0, labelsize=6)
+        axes[2].set_ylabel("attention")
+    axes[-1].set_xlabel("seconds")
+    return figure
+
+
 def lengths_figure(systems: Mapping[str, Sequence[LengthBucket]], title: str = "") -> Figure:
     """Draws BLEU against the length of the source, a curve for each system (as in Bahdanau et al. 2014, figure 2).
 

@@ -18,7 +18,7 @@ from core.data.encode import Limits
 from core.errors import ConfigError, DataError
 from core.generation.attention import attend
 from core.generation.options import Hypothesis
-from core.inputs import STDIN, Line, TextInput, text_files
+from core.inputs import STDIN, Line, TextInput, files_below
 from core.outputs import ROWS, SUFFIXES, Hypotheses, OutputFormat, open_output
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials, TrainedTokenizer
@@ -103,12 +103,14 @@ class Summary:
     """What was done, and what couldn't be.
 
     Attributes:
-        lines: how many were read.
+        unit: what is counted.
+        done: how many of them were read.
         problems: how many lines or files were unreadable or had to be truncated.
         started: when, on the monotonic clock.
     """
 
-    lines: int = 0
+    unit: str = "lines"
+    done: int = 0
     problems: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -122,7 +124,8 @@ class Summary:
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self.started
-        return f"{self.lines:,} lines, {self.problems:,} problems, {self.lines / max(seconds, 1e-9):.1f} sentences/s"
+        speed = self.done / max(seconds, 1e-9)
+        return f"{self.done:,} {self.unit}, {self.problems:,} problems, {speed:.1f} {self.unit}/s"
 
 
 def predict(module: TextGenerator, data: TextData, options: PredictOptions) -> Summary:
@@ -179,7 +182,7 @@ def _plan_directory(folder: Path, output: Path | None, suffix: str) -> list[tupl
     if output is not None and output.is_file():
         raise ConfigError(f"--output {output} is a file, but --input {folder} is a directory: give a directory")
     inside = output is not None and output.resolve() != folder.resolve()
-    files = text_files(folder, [output] if output is not None and inside else [])
+    files = files_below(folder, [output] if output is not None and inside else [])
     if not files:
         raise DataError("the directory has no files to read", folder)
     root = output or folder
@@ -203,7 +206,7 @@ def _predict_one(
             for line, hypotheses in zip(chunk, results, strict=True):
                 file.write(f"{row(line, hypotheses)}\n".encode())
             file.flush()
-            summary.lines += len(chunk)
+            summary.done += len(chunk)
             _report(chunk, data, source.name, summary)
             if options.attention is not None:
                 drawn = [each for each in zip(chunk, results, strict=True) if each[0].number in options.attention_lines]

@@ -196,6 +196,9 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in metric.examples)
     path.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
     print(f"scores: {path}; what was written: the .jsonl beside it")
+    if text := run.module.report():
+        path.with_suffix(".txt").write_text(text, encoding="utf-8")
+        print(f"report: {path.with_suffix('.txt')}")
 
 
 def _predict(run: Run) -> None:

@@ -113,7 +113,7 @@ def test_a_line_for_each_line_in_order(tmp_path: Path, lines: list[str]) -> None
     source, output = written(tmp_path / "in", lines), tmp_path / "out"
     summary = run(PredictOptions(str(source), output=output))
     assert firsts(output.read_bytes()) == [best(line) for line in lines]
-    assert (summary.lines, summary.problems) == (len(lines), 0)
+    assert (summary.done, summary.problems) == (len(lines), 0)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["in", "out"]
 
 
@@ -158,7 +158,7 @@ def test_an_empty_file_gives_an_empty_file(tmp_path: Path) -> None:
     source, output = written(tmp_path / "in", []), tmp_path / "out"
     summary = run(PredictOptions(str(source), output=output))
     assert output.read_bytes() == b""
-    assert summary.lines == 0
+    assert summary.done == 0
 
 
 def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
@@ -180,12 +180,12 @@ def test_bad_lines_are_named_and_the_others_are_done(tmp_path: Path, capsys: pyt
     assert texts[4] == "FIVE"
     assert len(TOKENIZER.encode(texts[3])) <= 40
     assert "0xff" in rows[1]["problem"]
-    assert (summary.lines, summary.problems) == (5, 2)
+    assert (summary.done, summary.problems) == (5, 2)
     error = capsys.readouterr().err
     assert f"warning: {source}:2: not UTF-8: byte 0xff at offset 2 of the line" in error
     assert f"warning: {source}:4: 49999 tokens, only the first 40 were read" in error
     assert "predict: 5 lines, 2 problems, " in error
-    assert "sentences/s" in error
+    assert "lines/s" in error
 
 
 def test_a_line_of_just_the_limit_is_no_problem(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_directory_file_by_file(tmp_path: Path) -> None:
         root = output or folder
         found = {name: root / f"{name}.hyp.txt" for name in expected}
         assert {name: firsts(path.read_bytes()) for name, path in found.items()} == expected
-        assert (summary.lines, summary.problems) == (4, 1)
+        assert (summary.done, summary.problems) == (4, 1)
         assert not (root / "broken.gz.hyp.txt").exists()
     assert not list(folder.rglob("*.hyp.txt.hyp.txt"))
     assert not list((tmp_path / "out").rglob("*hidden*"))
