@@ -179,9 +179,14 @@ def load_split(path: str, name: str | None, split: str, place: str) -> Any:
             return load_from_disk(path)[split]
         return load_dataset(path, name, split=split)
     except Exception as error:  # whatever a foreign format, a script or the network may raise
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        reason = "; ".join(str(each).splitlines()[0] if str(each) else repr(each) for each in _causes(error))
         hint = "" if Path(path).exists() else "; it isn't a local path: a hub id needs a network, or its cache"
         raise DataError(f"datasets can't load it: {reason}{hint}", place) from error
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and what it was raised from: `datasets` often says of what happened only that something did."""
+    return [error] if error.__cause__ is None else [error, *_causes(error.__cause__)]
 
 
 def top_column(column: str, there: list[str], place: str) -> str:

@@ -15,10 +15,10 @@ from core.errors import DataError
 
 
 class DatasetSpeech(SplitSpeech):
-    """A folder of Parquet, CSV, JSON or sound files with metadata, a saved dataset, or a hub id.
+    """A folder of Parquet, CSV or JSON, a saved dataset, or a hub id.
 
-    The sound is read by us and not by `datasets`, whose own decoding needs FFmpeg. Sound that is stored within the
-    dataset is kept in memory, encoded as it is.
+    The sound is read by us and not by `datasets`, whose own decoding needs torchcodec and FFmpeg; so does its builder
+    for folders of sound files. Sound that is stored within the dataset is kept in memory, encoded as it is.
 
     Args:
         path: a local path, or an id on the hub.
@@ -64,13 +64,22 @@ class DatasetSpeech(SplitSpeech):
             DataError: the dataset, the split or a column can't be found; for want of a network, say.
         """
         place = f"{self.path} ({self.names[split]})"
-        dataset = self._undecoded(load_split(self.path, self.name, self.names[split], place), place)
+        dataset = self._undecoded(self._load(split, place), place)
         utterances = []
         for row, record in enumerate(dataset):
             audio = self._clip(field_of(record, self.columns.audio, place, row + 1), (place, row + 1))
             name = str(row) if audio.path is None else str(audio.path)
             utterances.append(utterance_of(row, record, self.columns, audio, name, (place, row + 1)))
         return utterances
+
+    def _load(self, split: Split, place: str) -> Any:
+        try:
+            return load_split(self.path, self.name, self.names[split], place)
+        except DataError as error:
+            if next(Path(self.path).rglob("metadata.*"), None) is None:
+                raise
+            hint = "TableSpeech reads a metadata.csv and JsonlSpeech a metadata.jsonl, with audio_column: file_name"
+            raise DataError(f"{error}. {hint}") from error
 
     def _undecoded(self, dataset: Any, place: str) -> Any:
         """The columns that are needed, their sound as it is stored."""
