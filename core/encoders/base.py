@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -78,6 +79,14 @@ class Encoder(nn.Module, ABC):
         A function of the lengths alone, for plans that are made before anything is encoded.
         """
         return lengths
+
+    def portable_options(self) -> dict[str, Any]:
+        """Options that a checkpoint needs beside those that were given, as plain data.
+
+        With them the encoder can be made where what it was first made from, such as a folder of pretrained weights,
+        isn't; its weights are the checkpoint's.
+        """
+        return {}
 
     @property
     def embedding(self) -> nn.Embedding | None:
