@@ -54,13 +54,13 @@ def forced_align(log_probs: Tensor, tokens: Sequence[int], blank: int) -> list[T
         raise DataError(f"alignment: token {wrong[0]} is the blank ({blank}) or none of the {vocab_size} types")
     if not tokens:
         return []
-    target = torch.tensor([list(tokens)], device=log_probs.device)
-    if not feasible(torch.tensor([size]), target.cpu(), torch.tensor([len(tokens)])).all():
+    target = torch.tensor([list(tokens)])
+    if not feasible(torch.tensor([size]), target, torch.tensor([len(tokens)])).all():
         raise DataError(
             f"alignment: {size} frames are too few for {len(tokens)} tokens (CTC needs a frame for each, and one more "
             "between two equal ones): this is not what was said, or the encoder subsamples too much"
         )
-    path, scores = viterbi(log_probs.float().unsqueeze(0), target, blank=blank)
+    path, scores = viterbi(log_probs.detach().float().cpu().unsqueeze(0), target, blank=blank)
     return _spans(path[0].tolist(), scores[0].tolist(), blank)
 
 

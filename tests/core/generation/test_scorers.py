@@ -169,8 +169,31 @@ def test_scorers_with_state_follow_the_rows_and_see_the_preselected(beam: int) -
         assert best.score == pytest.approx(score, abs=1e-3)
 
 
+@pytest.mark.parametrize("beam", [1, 30])
+def test_a_models_weight_multiplies_its_log_probabilities(beam: int) -> None:
+    model, source = toy_model(), toy_source(4)
+    options = GenerationOptions(beam_size=beam, max_length=4)
+    plain = generate(model, source, options, SPECIALS)
+    for (ours,), (theirs,) in zip(generate(model, source, options, SPECIALS, model_weight=0.25), plain, strict=True):
+        assert (ours.tokens, ours.finished) == (theirs.tokens, theirs.finished)
+        assert ours.score == pytest.approx(theirs.score / 4, abs=1e-5)
+        assert ours.log_prob == pytest.approx(theirs.log_prob, abs=1e-5)
+
+
+def test_a_model_of_no_weight_leaves_the_choice_to_the_scorers() -> None:
+    model, second, source = toy_model(seed=1), toy_model(seed=2), toy_source(4)
+    options = GenerationOptions(beam_size=5, max_length=4)
+    ours = generate(model, source, options, SPECIALS, scorers=[ModelScorer([second])], model_weight=0.0)
+    wanted = generate(second, source, options, SPECIALS)
+    assert [best[0].tokens for best in ours] == [best[0].tokens for best in wanted]
+    assert [best[0].score for best in ours] == pytest.approx([best[0].score for best in wanted], abs=1e-4)
+
+
 def test_weights_are_numbers() -> None:
     with pytest.raises(ConfigError, match="bonus"):
         TokenBonus(float("nan"), 5, 2)
     with pytest.raises(ConfigError, match="weight"):
         ModelScorer([toy_model()], float("inf"))
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(ConfigError, match="weight"):
+            generate(toy_model(), toy_source(1), GenerationOptions(), SPECIALS, model_weight=weight)
