@@ -6,16 +6,17 @@ sentences of the same kinds that are new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
 from core.data.corpus import Split
+from core.data.speech import SpeechCorpus, Utterance
+from core.data.speech_manifests import JsonlSpeech
 from core.data.vocabularies import default_cache
 from core.errors import ConfigError
 from tasks.asr.builtin_cache import cached_recordings
 from tasks.asr.builtin_sound import Request
-from tasks.asr.builtin_texts import Sentence, draw
+from tasks.asr.builtin_texts import Sentence, Writer
 from tasks.asr.builtin_voices import assign
 from tasks.asr.espeak import Manner
 
@@ -26,16 +27,16 @@ PITCHES = (35, 65)
 RANGES = (30, 70)
 
 
-class BuiltInSpeech:
+class BuiltInSpeech(SpeechCorpus):
     """English speech of many voices, accents, rates and pitches, at all levels, with some noise.
 
     The same options give the same corpus: its texts and voices everywhere, its samples on one machine. It is made at
     the first reading and kept in the cache, about 70 kB an utterance.
 
     Args:
-        train_size: how many utterances to make for training, each of another sentence.
+        train_size: how many utterances to make for training; short sentences come more than once.
         val_size: for validation.
-        test_size: for the test.
+        test_size: for the test, like the validation's all of different sentences.
         seed: of the choice of sentences and voices.
         cache_dir: where recordings are kept; $POLYSEQ_CACHE or ~/.cache/polyseq without.
 
@@ -60,47 +61,51 @@ class BuiltInSpeech:
         self.seed = seed
         self.cache_dir = cache_dir
 
-    def manifest(self, split: Split) -> Path:
-        """The JSONL manifest of a split, made with the recordings if needed.
+    def read(self, split: Split) -> list[Utterance]:
+        """Reads one split, whole; ids count from 0. Makes the recordings of all splits if they aren't there.
 
         Raises:
-            ConfigError: espeak-ng isn't installed, or there aren't as many different sentences as were asked for.
+            ConfigError: espeak-ng isn't installed, or there aren't so many new sentences for a held-out split.
         """
-        sentences = self._sentences()
-        requests = {each: self._requests(each, sentences[each]) for each in SPLITS}
-        return cached_recordings(requests, self.cache_dir or default_cache()) / f"{split}.jsonl"
+        requests = {each: self._requests(each, some) for each, some in self._draw().items()}
+        folder = cached_recordings(requests, self.cache_dir or default_cache())
+        return JsonlSpeech(*(folder / f"{each}.jsonl" for each in SPLITS)).read(split)
+
+    def sentences(self, split: Split) -> list[Sentence]:
+        """What is said in a split, by id; nothing is synthesised for it."""
+        return self._draw()[split]
 
     def topics(self, split: Split) -> list[str]:
         """What each utterance is, by id: its kind, and whether its sentence is in the training data: "time unseen"."""
-        sentences = self._sentences()
-        seen = set(sentences["train"])
-        return [f"{each.kind} {'seen' if each in seen else 'unseen'}" for each in sentences[split]]
+        drawn = self._draw()
+        seen = set(drawn["train"])
+        return [f"{each.kind} {'seen' if each in seen else 'unseen'}" for each in drawn[split]]
 
-    def _sentences(self) -> dict[Split, list[Sentence]]:
+    def _draw(self) -> dict[Split, list[Sentence]]:
         """What is said, by split."""
-        made: dict[Split, list[Sentence]] = {"train": self._new("train", self.sizes["train"], ())}
+        writer = Writer(Random(f"sentences train {self.seed}"))  # a string seeds the same everywhere, with no hash()
+        made: dict[Split, list[Sentence]] = {"train": [writer.draw() for _ in range(self.sizes["train"])]}
         for split in SPLITS[1:]:
-            seen = min(round(SEEN * self.sizes[split]), self.sizes["train"])
-            rng = Random(f"order {split} {self.seed}")  # a string seeds the same everywhere, with no hash()
-            known = [sentence for some in made.values() for sentence in some]
-            chosen = rng.sample(made["train"], seen) + self._new(split, self.sizes[split] - seen, known)
-            rng.shuffle(chosen)
-            made[split] = chosen
+            rng = Random(f"sentences {split} {self.seed}")
+            known = dict.fromkeys(made["train"])
+            seen = min(round(SEEN * self.sizes[split]), len(known))
+            refused = {sentence.text for some in made.values() for sentence in some}
+            made[split] = rng.sample(list(known), seen) + self._new(split, self.sizes[split] - seen, refused, rng)
+            rng.shuffle(made[split])
         return made
 
-    def _new(self, split: Split, size: int, known: Iterable[Sentence]) -> list[Sentence]:
-        """Draws different sentences that aren't known yet."""
-        rng = Random(f"sentences {split} {self.seed}")
-        refused = {sentence.text for sentence in known}
+    def _new(self, split: Split, size: int, refused: set[str], rng: Random) -> list[Sentence]:
+        """Draws different sentences that no other split has."""
+        writer = Writer(rng)
         made: dict[str, Sentence] = {}
         for _ in range(20 * size):
             if len(made) == size:
                 break
-            sentence = draw(rng)
+            sentence = writer.draw()
             if sentence.text not in refused:
                 made.setdefault(sentence.text, sentence)
         if len(made) < size:
-            raise ConfigError(f"data.corpus.{split}_size is too large: there are only about {len(made)} sentences")
+            raise ConfigError(f"data.corpus.{split}_size is too large: there are only {len(made)} new sentences for it")
         return list(made.values())
 
     def _requests(self, split: Split, sentences: list[Sentence]) -> list[Request]:
