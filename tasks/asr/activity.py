@@ -4,8 +4,8 @@ A frame is *active* where its spectrum stands out of the recording's own backgro
 of Ramírez et al. 2004, section 2), and *speech* where its spectrum is uneven besides, as vowels make it. So neither
 silence nor any steady sound (noise of whatever colour, hum, a fan) nor bursts of white noise are speech.
 
-Limits: music, clicks, animals and a babble of voices stand out and are uneven: they count as speech. One background
-is taken for the whole recording: where it gets louder in the middle and stays so, the louder part counts as active.
+Limits: music, clicks, animals and a babble of voices stand out and are uneven: they count as speech. A background is
+taken for each half minute: where it gets louder within one, the louder part counts as active.
 Speech that is hardly as loud as the noise (below about 0 dB) gets lost, and so does a vowel held without a change.
 """
 
@@ -26,6 +26,7 @@ BAND_HERTZ = 250.0
 HIGHEST_HERTZ = 8000.0
 TELEPHONE_HERTZ = (300.0, 3400.0)  # all recordings of speech have these, resampled ones perhaps nothing beyond
 BLOCK_FRAMES = 4096  # bounds the memory that a recording of hours takes
+SECTION_FRAMES = 3000  # each has a background of its own
 BACKGROUND_SHARE = 0.1  # the share of frames that are taken for background in each band
 
 
@@ -144,11 +145,19 @@ def _smooth(bands: Tensor) -> Tensor:
 
 def _divergence(bands: Tensor, loud: Tensor) -> Tensor:
     """How far each frame stands out of the background, (F,) in dB: the mean over bands of power over background."""
-    heard = bands[loud]
-    background = heard.kthvalue(1 + int(BACKGROUND_SHARE * (len(heard) - 1)), dim=0).values  # (N,)
-    # Where a band is empty (above the bandwidth of a telephone), the last bits' flutter must not count as speech.
-    background = background.clamp_min(background.max() * 1e-6).clamp_min(1e-11)
-    return 10 * (bands / background).mean(1).clamp_min(1e-12).log10()
+    count = max(len(bands) // SECTION_FRAMES, 1)
+    sections = zip(bands.tensor_split(count), loud.tensor_split(count), strict=True)
+    ratios = [section / _background(section[where]) for section, where in sections]
+    return 10 * torch.cat(ratios).mean(1).clamp_min(1e-12).log10()
+
+
+def _background(bands: Tensor) -> Tensor:
+    """The power (N,) that a few of the frames (F, N) stay below, of which there may be none."""
+    if not len(bands):
+        return bands.new_ones(bands.size(1))
+    background = bands.kthvalue(1 + int(BACKGROUND_SHARE * (len(bands) - 1)), dim=0).values
+    # Where a band is empty (beyond the bandwidth of a telephone), the last bits' flutter must not count as speech.
+    return background.clamp_min(background.max() * 1e-6).clamp_min(1e-11)
 
 
 def _flatness(bands: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def vowel(formants: tuple[int, ...], seconds: float, pitch: float, rate: int) ->
     time = torch.arange(round(seconds * rate)) / rate
     overtones = pitch * torch.arange(1, int(0.45 * rate / pitch))  # (H,)
     distances = (overtones[:, None] - torch.tensor(formants)) / 80
-    gains = (1 / (1 + distances.square())).sum(1, keepdim=True)  # (H, 1)
+    gains = (1 + distances.square()).reciprocal().sum(1, keepdim=True)  # (H, 1)
     waves = gains * torch.sin(tau * overtones[:, None] * time)
     return waves.sum(0) * torch.sin(pi * time / time[-1])
 
@@ -50,7 +50,8 @@ def noise(seconds: float, colour: str = "white", rate: int = RATE, seed: int = 0
     white = torch.randn(round(seconds * rate), generator=seeded(seed))
     spectrum = torch.fft.rfft(white)
     hertz = torch.fft.rfftfreq(len(white), 1 / rate).clamp_min(50.0)
-    coloured = torch.fft.irfft(spectrum * hertz ** {"white": 0.0, "pink": -0.5, "brown": -1.0}[colour], len(white))
+    slope = hertz ** {"white": 0.0, "pink": -0.5, "brown": -1.0}[colour]
+    coloured: Tensor = torch.fft.irfft(spectrum * slope, len(white))
     return 0.1 * coloured / rms(coloured)
 
 
@@ -142,6 +143,14 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = find_speech(waveform, RATE)
     torch.testing.assert_close(whole.level, blocks.level)
     assert torch.equal(whole.speech, blocks.speech)
+
+
+def test_background_that_gets_louder_does_not_hide_what_follows() -> None:
+    """Two minutes in a quiet room and two beside a fan, each with a second of speech after 45 seconds."""
+    with_speech = torch.cat([silence(45), speech(1), silence(74)])
+    waveform = torch.cat([with_speech + 0.001 * noise(120, "pink"), with_speech + 0.1 * noise(120, "pink")])
+    middles = [(each.start + each.end) / 2 / RATE for each in segments(waveform, RATE)]
+    assert middles == pytest.approx([45.5, 165.5], abs=0.3)
 
 
 # Where it is cut
