@@ -13,8 +13,8 @@ from functools import lru_cache
 # What coco-caption drops. It lists brackets too, but in upper case, which the lower-cased tokens never equal: "("
 # remains as the word "-lrb-"; and of "?" and "!" it lists the single ones.
 PUNCTUATION = re.compile(r"\.+|-+|['\"`]+|[?!,:;]")
-BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " "}
+NAMES = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-", "&lt;": "<", "&gt;": ">"}
+ENTITIES = {"&amp;": "&", "&quot;": '"', "&nbsp;": " "}
 # Typographic quotes and dashes become the plain ones, all of which are dropped where they stand alone.
 PLAIN = str.maketrans(
     dict.fromkeys("“”«»", '"')
@@ -64,7 +64,7 @@ PATTERNS = (
     rf"(?:[dol]')?{LETTER}{ALNUM}*(?:[.!?]{LETTER}{ALNUM}*)+",
     rf"(?:[dol]'(?={ALNUM}))?{ALNUM}+{PARTS}",
     # Signs.
-    r"-{2,}|\.{3,}|[?!]{2,}|\*+|_+|<<|>>|\S",
+    r"&[lg]t;|-{2,}|\.{3,}|[?!]{2,}|\*+|_+|<<|>>|\S",
 )
 TOKEN = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS), re.IGNORECASE)
 
@@ -84,10 +84,10 @@ def tokenize(text: str) -> tuple[str, ...]:
 
 
 def _words(token: str) -> tuple[str, ...]:
-    """The words of one lower-cased match: two for an assimilation or a mixed number; brackets get names."""
+    """The words of one lower-cased match: two for an assimilation or a mixed number."""
     if token in TWO_WORDS:
         cut = TWO_WORDS[token]
         return token[:cut], token[cut:]
-    for bracket, name in BRACKETS.items():
-        token = token.replace(bracket, name)
+    for sign, name in NAMES.items():
+        token = token.replace(sign, name)
     return tuple(token.split(" "))
