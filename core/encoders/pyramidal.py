@@ -1,7 +1,6 @@
 """The pyramidal recurrent encoder for speech.
 
-Letters: B batch, S source length in frames, F features a frame, D model width, L layers, P frames or states in the
-batch that aren't padding.
+Letters: B batch, S source length in frames, F features a frame, D model width, L layers.
 """
 
 from __future__ import annotations
@@ -9,17 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
 
 from core.batch import Source
 from core.encoders.base import Encoder, Memory
 from core.encoders.frames import read_frames
-from core.encoders.recurrent import check_directions, packed_positions, places, run_layer, unpacked
+from core.encoders.recurrent import check_directions
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.recurrent import Cell, check_stack, recurrent_layer
+from core.layers.padded_recurrent import GatedCell, PaddedRecurrence
+from core.layers.recurrent import check_stack
 from core.layers.recurrent_init import Init, initialise
-from core.masks import length_mask
 
 
 class PyramidalEncoder(Encoder):
@@ -27,8 +25,7 @@ class PyramidalEncoder(Encoder):
 
     The listener of Listen, Attend and Spell (Chan et al. 2016, section 3.1, equation 5): a layer of the pyramid reads
     the states of the one below in pairs, side by side. A last state without a partner is paired with zeros, so that no
-    frame is lost: n layers make ceil(S / 2^n) states of S frames. Padding is taken out of the batch before anything is
-    computed, so that none reaches the recurrence, in either direction, and none is paid for.
+    frame is lost: n layers make ceil(S / 2^n) states of S frames.
 
     Args:
         source_size: features a frame F.
@@ -51,7 +48,7 @@ class PyramidalEncoder(Encoder):
         d_model: int = 256,
         num_layers: int = 1,
         num_pyramid_layers: int = 2,
-        cell: Cell = "lstm",
+        cell: GatedCell = "lstm",
         dropout: float = 0.2,
         init: Init = "glorot",
         forget_bias: float = 1.0,
@@ -61,17 +58,12 @@ class PyramidalEncoder(Encoder):
         check_directions(d_model, bidirectional=True, reverse=False)
         if num_pyramid_layers < 0:
             raise ConfigError(f"model.encoder.num_pyramid_layers must be at least 0, got {num_pyramid_layers}")
-        self.source_size, self.d_model = source_size, d_model
-        self.num_layers, self.num_pyramid_layers = num_layers, num_pyramid_layers
+        self.source_size, self.d_model, self.num_layers = source_size, d_model, num_layers
+        self.subsampling = int(2**num_pyramid_layers)
         sizes = [source_size] + [d_model] * (num_layers - 1) + [2 * d_model] * num_pyramid_layers
-        self.layers = nn.ModuleList(recurrent_layer(cell, size, d_model // 2, bidirectional=True) for size in sizes)
+        self.layers = nn.ModuleList(PaddedRecurrence(cell, size, d_model // 2) for size in sizes)
         self.dropout = Dropout(dropout)
         initialise(self, init, forget_bias)
-
-    @property
-    def subsampling(self) -> int:  # type: ignore[override]
-        """Frames a state: 2 to the number of the pyramid's layers."""
-        return int(2**self.num_pyramid_layers)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Lengths in frames (B,) to lengths in states (B,), rounded up."""
@@ -84,33 +76,15 @@ class PyramidalEncoder(Encoder):
             DataError: a source without a frame.
             ConfigError: frames of another size.
         """
-        frames = read_frames(source, self.source_size, least=1)
-        lengths, size = source.lengths, frames.size(1)
-        layout = packed_positions(lengths, size, reverse=False)
-        x, last = frames.flatten(0, 1).index_select(0, layout.data), []
+        x, lengths, last = read_frames(source, self.source_size, least=1), source.lengths, []
         for index, layer in enumerate(self.layers):
             if index >= self.num_layers:
-                before = places(layout.data, len(lengths) * size).view(-1, size)
-                lengths, size = (lengths + 1) // 2, (size + 1) // 2
-                layout = packed_positions(lengths, size, reverse=False)
-                x = paired(x, before, layout.data)
-            x, final = run_layer(layer, PackedSequence(self.dropout(x) if index else x, *layout[1:]))
+                x, lengths = paired(x), (lengths + 1) // 2
+            x, final = layer(self.dropout(x) if index else x, lengths)
             last.append(final)
-        states = unpacked(x, layout.data, length_mask(lengths, size))
-        return Memory(states, lengths, tuple(torch.stack(part) for part in zip(*last, strict=True)))
+        return Memory(x, lengths, tuple(torch.stack(part) for part in zip(*last, strict=True)))
 
 
-def paired(states: Tensor, sources: Tensor, positions: Tensor) -> Tensor:
-    """Puts neighbouring states side by side, in the order in which the next layer reads the pairs.
-
-    Args:
-        states: (P, D), packed.
-        sources: (B, S), where the state of each position stands among them; P where there is none.
-        positions: (P',), the positions of the pairs in a batch (B, ceil(S / 2)).
-
-    Returns:
-        (P', 2 * D).
-    """
-    pairs = F.pad(sources, (0, sources.size(1) % 2), value=len(states)).view(-1, 2)
-    padded = torch.cat([states, states.new_zeros(1, states.size(1))])
-    return padded.index_select(0, pairs[positions].flatten()).view(len(positions), -1)
+def paired(x: Tensor) -> Tensor:
+    """Puts neighbouring states side by side, a last one without a partner beside zeros: (B, ceil(S / 2), 2 * D)."""
+    return F.pad(x, (0, 0, 0, x.size(1) % 2)).view(x.size(0), -1, 2 * x.size(2))

@@ -14,7 +14,7 @@ from core.batch import Source
 from core.encoders.base import Encoder, Memory
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.recurrent import Cell, LayerState, as_autocast, check_stack, recurrent_layer
+from core.layers.recurrent import Cell, as_autocast, check_stack, recurrent_layer
 from core.layers.recurrent_init import Init, initialise
 from core.masks import length_mask
 
@@ -91,17 +91,11 @@ class RecurrentEncoder(Encoder):
         """Runs all layers over embeddings (P, E): the top's states (P, D), and all last states, each (L, B, D)."""
         x, layout, last = packed.data, packed[1:], []
         for index, layer in enumerate(self.layers):
-            output, final = run_layer(layer, PackedSequence(self.dropout(x), *layout))
-            x = output + x if self.residual and index else output
-            last.append(final)
+            output, final = layer(PackedSequence(as_autocast(self.dropout(x)), *layout))
+            x = output.data + x if self.residual and index else output.data
+            parts = final if isinstance(final, tuple) else (final,)
+            last.append([part.transpose(0, 1).flatten(1) for part in parts])  # directions side by side: (B, D)
         return x, tuple(torch.stack(part) for part in zip(*last, strict=True))
-
-
-def run_layer(layer: nn.Module, packed: PackedSequence) -> tuple[Tensor, LayerState]:
-    """Runs one layer over (P, I): its states (P, D), and the last ones, each (B, D), both directions side by side."""
-    output, final = layer(PackedSequence(as_autocast(packed.data), *packed[1:]))
-    parts = final if isinstance(final, tuple) else (final,)
-    return output.data, tuple(part.transpose(0, 1).flatten(1) for part in parts)
 
 
 def check_directions(d_model: int, bidirectional: bool, reverse: bool) -> None:
@@ -127,17 +121,12 @@ def packed_positions(lengths: Tensor, size: int, reverse: bool) -> PackedSequenc
     return pack_padded_sequence(positions, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
 
 
-def places(positions: Tensor, size: int) -> Tensor:
-    """Tells where each of `size` positions stands in a packed sequence that lists its positions (P,): P if nowhere."""
-    nowhere = len(positions)
-    found = positions.new_full((size,), nowhere)
-    found[positions] = torch.arange(nowhere, device=positions.device)
-    return found
-
-
 def unpacked(states: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
     """Puts states (P, D) back to their positions (P,) of a batch (B, S): (B, S, D), zero outside of the mask (B, S)."""
-    sources = places(positions, mask.numel()).masked_fill(~mask.flatten(), len(states))
+    nothing = len(states)
+    sources = positions.new_full((mask.numel(),), nothing)
+    sources[positions] = torch.arange(nothing, device=positions.device)
+    sources = sources.masked_fill(~mask.flatten(), nothing)
     padded = torch.cat([states, states.new_zeros(1, states.size(1))])
     # Not by subscripts, whose gradient is several times slower.
     return padded.index_select(0, sources).view(*mask.shape, -1)
