@@ -69,7 +69,7 @@ class BuiltInSpeech(SpeechCorpus):
         """
         requests = {each: self._requests(each, some) for each, some in self._draw().items()}
         folder = cached_recordings(requests, self.cache_dir or default_cache())
-        return JsonlSpeech(*(folder / f"{each}.jsonl" for each in SPLITS)).read(split)
+        return JsonlSpeech(folder / "train.jsonl", folder / "val.jsonl", folder / "test.jsonl").read(split)
 
     def sentences(self, split: Split) -> list[Sentence]:
         """What is said in a split, by id; nothing is synthesised for it."""
