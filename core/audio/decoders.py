@@ -81,8 +81,9 @@ class LibsndfileSound:
 
     def read(self, start: int, frames: int) -> Samples:
         """Reads so many frames (S, C) from `start` on; fewer where the sound ends before."""
-        # The first MP3 frames after a seek lack the bits that stand in frames before them, up to half a second.
-        warm_up = min(start, self.info.sample_rate) if self._file.format == "MP3" else 0
+        # After a seek MP3 lacks bits that stand in the frames before, and an Opus decoder first has to converge.
+        needs_past = self._file.format == "MP3" or self._file.subtype == "OPUS"
+        warm_up = min(start, self.info.sample_rate) if needs_past else 0
         try:
             if start:
                 self._file.seek(start - warm_up)

@@ -36,7 +36,7 @@ def loudest_hertz(samples: torch.Tensor, rate: int) -> float:
     spectrum = torch.fft.rfft(samples.double() * window).abs().log()
     peak = int(spectrum.argmax())
     left, middle, right = spectrum[peak - 1 : peak + 2].tolist()
-    return (peak + 0.5 * (left - right) / (left - 2 * middle + right)) * rate / len(samples)
+    return float(peak + 0.5 * (left - right) / (left - 2 * middle + right)) * rate / len(samples)
 
 
 # What is read is what was written
@@ -111,12 +111,12 @@ def test_bytes_are_read_as_their_file_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("offset", "duration"), [(0.0, 0.5), (0.3, 0.25), (1.75, None), (2.0, 1.0), (2.9, 0.3)])
 def test_a_segment_is_a_slice_of_the_whole(tmp_path: Path, name: str, offset: float, duration: float | None) -> None:
     rate = 16000
-    chirp = np.sin(np.cumsum(np.linspace(0.05, 1.5, 3 * rate))).astype(np.float32) / 2
+    chirp: Samples = np.sin(np.cumsum(np.linspace(0.05, 1.5, 3 * rate))).astype(np.float32)
     options = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
     whole = read_audio(written(tmp_path / name, chirp, rate, **options), rate)
     end = len(whole) if duration is None else round((offset + duration) * rate)
     segment = read_audio(AudioClip(tmp_path / name, offset=offset, duration=duration), rate)
-    tolerance = 2e-3 if name == "a.opus" else 1e-6  # an Opus decoder converges after a seek (RFC 7845, section 4.6)
+    tolerance = 3e-3 if name == "a.opus" else 1e-6  # it converges after a seek (RFC 7845, section 4.6)
     torch.testing.assert_close(segment, whole[round(offset * rate) : end], atol=tolerance, rtol=0)
 
 
