@@ -68,7 +68,7 @@ class _Library:
         self.sample_rate: int = self.calls.espeak_Initialize(_SYNCHRONOUS, 0, str(near).encode(), _DONT_EXIT)
         if self.sample_rate <= 0:
             raise ConfigError(f"espeak-ng finds no data in {data}; mend: {_MEND}")
-        self.calls.espeak_ng_SetRandSeed(1)  # the breath of some voices; it begins anywhere otherwise
+        self.calls.espeak_ng_SetRandSeed(1)  # of some voices' breath; else it is the clock's second
         self.data = data
         self.samples = bytearray()
         self.callback = _Callback(self._receive)  # kept: the library holds only its address
