@@ -31,7 +31,7 @@ class BuiltInSpeech(SpeechCorpus):
     """English speech of many voices, accents, rates and pitches, at all levels, with some noise.
 
     The same options give the same corpus: its texts and voices everywhere, its samples on one machine. It is made at
-    the first reading and kept in the cache, about 70 kB an utterance.
+    the first reading and kept in the cache, about 45 kB an utterance.
 
     Args:
         train_size: how many utterances to make for training; short sentences come more than once.

@@ -21,7 +21,7 @@ from core.errors import ConfigError
 from tasks.asr.builtin_sound import SAMPLE_RATE, Request
 
 BUNDLE = 100  # utterances a process; of a fixed size, since what a process says depends on what it said before
-SOUND = 1  # to be raised when the same requests are to sound otherwise
+SOUND = 1  # to be raised with every change of what the same requests sound like
 ROOT = Path(__file__).parents[2]
 
 
