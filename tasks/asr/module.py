@@ -125,7 +125,8 @@ class AsrModule(Seq2SeqModule):
 
     def _warn_of_infeasible(self, encoder: AudioEncoder, dataset: AudioDataset) -> None:
         """Names the utterances with fewer states than CTC needs for their tokens: it learns nothing from them."""
-        states = encoder.output_lengths(torch.from_numpy(dataset.samples))
+        fastest = max((1.0, *encoder.frontend.options.speed))
+        states = encoder.output_lengths((torch.from_numpy(dataset.samples) / fastest).long())
         names = []
         for index, count in enumerate(states.tolist()):
             tokens = torch.from_numpy(dataset.targets[index][:-1].astype("int64")).unsqueeze(0)
