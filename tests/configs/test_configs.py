@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core.runner import run
+from tasks.asr.__main__ import load as asr
 from tasks.mt.__main__ import load as mt
 from tests.core.tiny import ROOT, corpus_options, write_corpus
+from tests.tasks.asr.tiny import sound_options, write_sounds
 
 if TYPE_CHECKING:
-    from core.cli import Classes
+    from core.cli import Load
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-TASKS: dict[str, Classes] = {"mt": mt}
+
+@dataclass(frozen=True)
+class Tried:
+    """How a task's recipes are tried: on a corpus of a few examples that is written to a folder, in small batches."""
+
+    load: Load
+    write: Callable[[Path], None]
+    options: Callable[[Path], list[str]]
+    batch: str
+
+
+TASKS = {
+    "asr": Tried(asr, write_sounds, sound_options, "--data.batch_seconds=3"),
+    "mt": Tried(mt, write_corpus, corpus_options, "--data.batch_tokens=128"),
+}
 RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*/*.yaml"))
 
 
@@ -29,16 +47,12 @@ def test_the_recipes_are_found() -> None:
 
 @pytest.mark.parametrize("recipe", [each for each in RECIPES if each.parent.name in TASKS], ids=str)
 def test_a_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_corpus(tmp_path)
     task = recipe.parent.name
-    options = ["--config", str(ROOT / recipe), *corpus_options(tmp_path), "--trainer.default_root_dir", str(tmp_path)]
-    options += [
-        "--trainer.fast_dev_run=1",
-        "--trainer.accelerator=cpu",
-        "--trainer.devices=1",
-        "--data.batch_tokens=128",
-    ]
-    run(task, "fit", options, TASKS[task])
+    tried = TASKS[task]
+    tried.write(tmp_path)
+    options = ["--config", str(ROOT / recipe), *tried.options(tmp_path), tried.batch]
+    options += [f"--trainer.default_root_dir={tmp_path}", "--trainer.fast_dev_run=1"]
+    run(task, "fit", [*options, "--trainer.accelerator=cpu", "--trainer.devices=1"], tried.load)
     shown = re.search(r"val/loss (\S+)", capsys.readouterr().out)
     assert shown is not None
     assert math.isfinite(float(shown[1]))
