@@ -48,7 +48,29 @@ class Source:
 
 @dataclass(frozen=True)
 class TextBatch(Source):
-    """Token ids: values (B, S) int64, lengths in tokens."""
+    """Token ids: values (B, S) int64, lengths in tokens.
+
+    Attributes:
+        segments: (B, S) int64, the part of its source that a token belongs to: 0 for a question, n for the n-th sentence
+            of what it is asked about; None where a source has one part.
+    """
+
+    segments: Tensor | None = None
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Returns a copy on the device."""
+        segments = None if self.segments is None else self.segments.to(device, non_blocking=non_blocking)
+        return replace(super().to(device, non_blocking), segments=segments)
+
+    def pin_memory(self) -> Self:
+        """Returns a copy in page-locked memory."""
+        return replace(super().pin_memory(), segments=None if self.segments is None else self.segments.pin_memory())
+
+    def select(self, rows: Tensor) -> Self:
+        """Returns the examples of those rows (N,), cut to the longest of them."""
+        chosen = super().select(rows)
+        segments = None if self.segments is None else self.segments[rows, : chosen.values.size(1)]
+        return replace(chosen, segments=segments)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ Letters: B batch, S source length, D model width, H heads.
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
-from core.batch import Source
+from core.batch import Source, TextBatch
 from core.encoders.base import Encoder, Memory
+from core.errors import ConfigError
 from core.layers.embedding import TokenEmbedding
 from core.layers.feed_forward import Activation
 from core.layers.positions import Positions
@@ -35,6 +36,8 @@ class TransformerEncoder(Encoder):
         positions: how the order of the tokens is told.
         max_positions: the longest source that learned positions allow.
         scale_embedding: multiply the embeddings by sqrt(D).
+        num_segments: learned vectors that tell the parts of a source apart (Devlin et al. 2019, figure 2), a question
+            and its context say: the parts beyond have the last one's; 0 for none.
 
     Raises:
         ConfigError: num_heads doesn't divide d_model, an odd width with positions that need an even one.
@@ -55,9 +58,11 @@ class TransformerEncoder(Encoder):
         positions: Positions = "sinusoidal",
         max_positions: int = 1024,
         scale_embedding: bool = True,
+        num_segments: int = 0,
     ) -> None:
         super().__init__()
         self.d_model = d_model
+        self.segments = nn.Embedding(num_segments, d_model) if num_segments else None
         options = LayerOptions(
             d_model=d_model,
             num_heads=num_heads,
@@ -84,7 +89,20 @@ class TransformerEncoder(Encoder):
         """Encodes token ids (B, S): states (B, S, D)."""
         mask = length_mask(source.lengths, source.values.size(1))  # (B, S)
         x = self.embed(source.values)
+        if self.segments is not None:
+            x = x + self.segments(parts_of(source).clamp(max=self.segments.num_embeddings - 1))
         for layer in self.layers:
             x = layer(x, mask[:, None, None])
         states = self.norm(x).masked_fill(~mask.unsqueeze(2), 0.0)
         return Memory(states, source.lengths)
+
+
+def parts_of(source: Source) -> Tensor:
+    """The part that each token of a source belongs to: (B, S) int64.
+
+    Raises:
+        ConfigError: the data makes sources of one part.
+    """
+    if not isinstance(source, TextBatch) or source.segments is None:
+        raise ConfigError("model.encoder.num_segments: the data's sources have one part only; set it to 0")
+    return source.segments
