@@ -58,13 +58,17 @@ class Objective(nn.Module, ABC):
 
 
 def target_loss(decoder: Decoder, inputs: Tensor, target: TextBatch, memory: Memory, smoothing: float) -> Loss:
-    """Cross-entropy of a target, given the tokens (B, T) that the decoder reads in its place.
+    """Cross-entropy of a target, given the tokens (B, T) that the decoder reads in its place."""
+    return features_loss(decoder, decoder.features(inputs, memory), target, smoothing)
+
+
+def features_loss(decoder: Decoder, features: Tensor, target: TextBatch, smoothing: float) -> Loss:
+    """Cross-entropy of a target, given the decoder's features (B, T, D) of its places.
 
     The head sees the N real positions only: padding costs nothing there, where most of a small model's time goes.
     """
     is_token = length_mask(target.lengths, target.values.size(1))
-    features = decoder.features(inputs, memory)[is_token]  # (N, D)
-    wanted = target.values[is_token]  # (N,)
+    features, wanted = features[is_token], target.values[is_token]  # (N, D), (N,)
     if isinstance(decoder.head, VocabularyHead):
         linear = decoder.head.projection
         total, nll = smoothed_cross_entropy(features, linear.weight, linear.bias, wanted, smoothing)

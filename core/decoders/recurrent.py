@@ -65,6 +65,9 @@ class RecurrentDecoder(Decoder):
       (section 3.3).
     - Chorowski et al. 2015: `attention: location`, `order: bahdanau`: scores that know where it looked before, for
       speech.
+    - Xu et al. 2015 (Show, Attend and Tell, soft attention): `cell: lstm`, `attention: additive`, `order: bahdanau`,
+      `context_gate: true`; `bridge: project` makes the first states of the grid's mean. `core.doubly_stochastic` is
+      its objective.
 
     Where nothing that attention found enters the recurrence, `features` reads the whole target at once; else it goes
     step by step, with all that doesn't depend on the step done before or after the loop.
@@ -86,6 +89,8 @@ class RecurrentDecoder(Decoder):
         location: options of `attention: location`.
         init: how the weights begin; see `core.layers.recurrent_init.initialise`.
         forget_bias: added to the bias of an LSTM's forget gates.
+        context_gate: scale each context by sigmoid(w . h + b) of the state that chose it, a number that says how much
+            the next token needs the source (Xu et al. 2015, section 4.2.1); with `order: bahdanau` only.
 
     Raises:
         ConfigError: options that contradict each other, or widths that don't fit.
@@ -109,9 +114,11 @@ class RecurrentDecoder(Decoder):
         location: LocationOptions = LocationOptions(),  # noqa: B008 (frozen)
         init: Init = "glorot",
         forget_bias: float = 1.0,
+        context_gate: bool = False,
     ) -> None:
         super().__init__()
         check_mechanism(attention, order, input_feeding)
+        check_gate(context_gate, order)
         check_location(attention, location)
         self.d_model, self.memory_size = d_model, memory_size
         width = embedding_size or d_model
@@ -131,6 +138,7 @@ class RecurrentDecoder(Decoder):
             self.feed = nn.Linear(memory_size, self.stack.gates, bias=False)
         if input_feeding:
             self.feed = nn.Linear(d_model, self.stack.gates, bias=False)
+        self.gate = nn.Linear(d_model, 1) if context_gate else None
         self.looks_first, self.input_feeding = order == "bahdanau", input_feeding
         self.head = VocabularyHead(d_model, vocab_size, self.embedding if tie else None)
         initialise(self, init, forget_bias)
@@ -226,7 +234,10 @@ class RecurrentDecoder(Decoder):
         past = None if state.past is None else by_source(state.past, sources)
         context, weights, past = self.alignment(by_source(queries, sources), state.memory, past)
         past = None if past is None else past.flatten(0, 1)
-        return Attended(context.flatten(0, 1), weights.flatten(0, 1), past)
+        context = context.flatten(0, 1)
+        if self.gate is not None:
+            context = self.gate(queries).sigmoid() * context
+        return Attended(context, weights.flatten(0, 1), past)
 
 
 def by_source(rows: Tensor, sources: int) -> Tensor:
@@ -248,6 +259,15 @@ def check_location(attention: Attention, location: LocationOptions) -> None:
         raise ConfigError(
             f"model.decoder.location is set, but model.decoder.attention is {attention}, which doesn't read it: choose "
             f"attention: location, or leave location out"
+        )
+
+
+def check_gate(context_gate: bool, order: Order) -> None:
+    """Raises ConfigError where a gate would have no context that enters the recurrence."""
+    if context_gate and order != "bahdanau":
+        raise ConfigError(
+            f"model.decoder.context_gate is true, but order is {order}: it scales the context that the previous state "
+            f"chose, so choose order: bahdanau, or context_gate: false"
         )
 
 

@@ -19,6 +19,7 @@ SUTSKEVER: dict[str, Any] = {"cell": "lstm", "num_layers": 3, "attention": "none
 BAHDANAU: dict[str, Any] = {"attention": "additive", "order": "bahdanau", "bridge": "backward"}
 LUONG: dict[str, Any] = {"cell": "lstm", "num_layers": 2, "attention": "general", "input_feeding": True}
 CHOROWSKI: dict[str, Any] = {**BAHDANAU, "attention": "location", "location": LocationOptions(filters=4, width=5)}
+XU: dict[str, Any] = {"cell": "lstm", "attention": "additive", "order": "bahdanau", "context_gate": True}
 GRID: list[dict[str, Any]] = [
     SUTSKEVER,
     BAHDANAU,
@@ -28,6 +29,8 @@ GRID: list[dict[str, Any]] = [
     {**LUONG, "bridge": "copy", "attention": "dot", "residual": True, "init": "luong2015"},
     {"attention": "none", "cell": "rnn"},
     CHOROWSKI,
+    XU,
+    {**CHOROWSKI, "num_layers": 2, "context_gate": True},
     {"attention": "location", "cell": "lstm", "location": LocationOptions(3, 9, cumulative=True, sharpening=2.0)},
     {**LUONG, "attention": "location", "location": LocationOptions(3, 1, smoothing=True)},
     *(
@@ -106,6 +109,33 @@ def test_bahdanaus_step_follows_the_papers_equations() -> None:
 
 
 @torch.no_grad()
+def test_the_gate_scales_the_context_by_what_the_state_before_says() -> None:
+    """A gate that is shut or open whatever the state says, and one of two states that it tells apart."""
+    decoder = RecurrentDecoder(9, 8, 4, **XU).eval()
+    memory, tokens = random_memory([3], 8, final=2), torch.tensor([[1, 7]])
+    assert decoder.gate is not None
+    decoder.gate.weight.zero_()
+    decoder.gate.bias.fill_(-100.0)
+    nothing = replace(memory, states=torch.zeros_like(memory.states))
+    assert_close(decoder.features(tokens, memory), decoder.features(tokens, nothing))
+    decoder.gate.bias.fill_(100.0)
+    ungated = RecurrentDecoder(9, 8, 4, **{**XU, "context_gate": False}).eval()
+    ungated.load_state_dict(decoder.state_dict(), strict=False)
+    assert_close(decoder.features(tokens, memory), ungated.features(tokens, memory))
+    # Xu et al. 2015, section 4.2.1: beta = sigmoid(f(h)), of the state before the token.
+    decoder.gate.weight.copy_(torch.tensor([[1.0, -2.0, 0.5, 3.0]]))
+    decoder.gate.bias.fill_(0.25)
+    state = decoder.start(memory)
+    before = state.hidden[-1][0][0]
+    beta = torch.sigmoid(before[0] - 2 * before[1] + 0.5 * before[2] + 3 * before[3] + 0.25)
+    gated, open_ = decoder.attend(before[None], state), ungated.attend(before[None], state)
+    assert gated is not None
+    assert open_ is not None
+    assert_close(gated.context, beta * open_.context)
+    assert_close(gated.weights, open_.weights)
+
+
+@torch.no_grad()
 def test_luongs_step_follows_the_papers_equations() -> None:
     decoder = RecurrentDecoder(9, 4, 4, cell="rnn", attention="dot", input_feeding=True, bridge="copy").eval()
     memory = random_memory([3], 4, final=1)
@@ -155,6 +185,7 @@ def test_memories_are_kept_once_a_source() -> None:
         ({"order": "bahdanau", "input_feeding": True}, "input_feeding.*order: luong"),
         ({"attention": "multiplicative"}, "additive, dot, general or location.*multiplicative"),
         ({"attention": "additive", "location": LocationOptions(width=5)}, "attention is additive.*attention: location"),
+        ({"context_gate": True}, "context_gate is true, but order is luong.*order: bahdanau"),
         ({"order": "first"}, "luong or bahdanau.*first"),
         ({"bridge": "none"}, "copy, project or backward.*none"),
         ({"tie": True, "embedding_size": 5}, "width 8.*width 5"),
