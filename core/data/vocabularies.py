@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
@@ -107,7 +107,7 @@ def _train(sources: Sequence[str] | None, targets: Sequence[str], options: Token
 
 
 def _key(sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(options.plain(), sort_keys=True).encode())
     for texts in (sources, targets):
         for text in texts or ():
             digest.update((text + "\n").encode("utf-8", "surrogatepass"))

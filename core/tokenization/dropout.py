@@ -35,7 +35,8 @@ class MergeDropout:
         """The ids of a word's variant, 0 to variants - 1."""
         key = (word, variant)
         if key not in self._known:
-            parts = self._merge(list(word), Random(f"{self.seed} {variant} {word}"))
+            whole = word in self.tokenizer.options.symbols
+            parts = [word] if whole else self._merge(list(word), Random(f"{self.seed} {variant} {word}"))
             self._known[key] = tuple(self._ids[part] for part in parts)
         return self._known[key]
 

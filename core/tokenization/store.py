@@ -34,7 +34,8 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> TrainedT
         DataError: there is no text in the texts.
     """
     kind = CLASSES[options.kind]
-    prepared = [kind.prefix + text for text in map(options.normalise, texts) if text]
+    parts = (part for text in texts for part in options.parts(options.normalise(text)))
+    prepared = [kind.prefix + part for part in parts if part not in options.symbols]
     if not prepared:
         raise DataError("a tokenizer needs text to learn from, and all of it is empty")
     tokenizer = kind.train(prepared, options)
@@ -52,7 +53,7 @@ def load_tokenizer(state: dict[str, str]) -> TrainedTokenizer:
         CheckpointError: the state isn't one of a tokenizer, or is damaged.
     """
     try:
-        return CLASSES[state["kind"]].from_state(state, TokenizerOptions(**json.loads(state["options"])))
+        return CLASSES[state["kind"]].from_state(state, TokenizerOptions.from_plain(json.loads(state["options"])))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"this is not the state of a tokenizer, or it is damaged: {error!r}") from error
 

@@ -74,9 +74,14 @@ class ByteLevelTokenizer(TrainedTokenizer):
         return bytes([letters[letter] for letter in piece])
 
     def words(self, text: str) -> list[str]:
-        """What no piece crosses: the words of a text with the space before them, in byte letters."""
-        cut = self._backend.pre_tokenizer.pre_tokenize_str(self.prepare(text))
-        return [word for word, _ in cut]
+        """What no piece crosses: the words of a text with the space before them, in byte letters; symbols whole."""
+        found: list[str] = []
+        for part in self.options.parts(self.normalise(text)):
+            if part in self.options.symbols:
+                found.append(part)
+            else:
+                found += [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(self.prefix + part)]
+        return found
 
 
 class SubwordTokenizer(ByteLevelTokenizer):
@@ -102,7 +107,7 @@ class SubwordTokenizer(ByteLevelTokenizer):
 
         backend = byte_level(BPE())
         trainer = BpeTrainer(
-            vocab_size=options.vocab_size - len(SPECIAL_NAMES),
+            vocab_size=options.vocab_size - len(SPECIAL_NAMES) - len(options.symbols),
             min_frequency=options.min_frequency,
             initial_alphabet=sorted(byte_letters()),
             show_progress=False,
@@ -155,7 +160,7 @@ class UnigramTokenizer(ByteLevelTokenizer):
             sentence_iterator=map(_for_sentencepiece, texts),
             model_writer=model,
             model_type="unigram",
-            vocab_size=options.vocab_size - len(SPECIAL_NAMES) + 1,  # its unknown piece goes away again
+            vocab_size=options.vocab_size - len(SPECIAL_NAMES) - len(options.symbols) + 1,  # its unknown one goes away
             hard_vocab_limit=False,
             required_chars="".join(_latin_letters().values()).replace(" ", ""),
             character_coverage=1.0,
@@ -182,7 +187,7 @@ class UnigramTokenizer(ByteLevelTokenizer):
         """Makes what cuts text into ids."""
         from tokenizers.models import Unigram
 
-        specials = [(name, 0.0) for name in SPECIAL_NAMES]
+        specials = [(name, 0.0) for name in self.names]
         vocabulary = [*specials, *zip(self.pieces, self.scores, strict=True)]
         return byte_level(Unigram(vocab=vocabulary, unk_id=self.specials.unk))
 

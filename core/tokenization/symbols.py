@@ -38,7 +38,7 @@ class SymbolTokenizer(TrainedTokenizer):
 
         backend = cls._cutter({SPECIAL_NAMES[3]: 0})
         trainer = WordLevelTrainer(
-            vocab_size=options.vocab_size - len(SPECIAL_NAMES),
+            vocab_size=options.vocab_size - len(SPECIAL_NAMES) - len(options.symbols),
             min_frequency=options.min_frequency,
             show_progress=False,
         )

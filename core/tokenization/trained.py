@@ -6,7 +6,6 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +15,7 @@ from core.tokenization.base import Specials
 from core.tokenization.options import TokenizerOptions
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
     from tokenizers import Tokenizer as Backend
 
 # Names that no text can spell: pieces never hold two spaces, so a literal "<eos>" in the input stays text.
@@ -29,7 +29,7 @@ class TrainedTokenizer(ABC):
 
     Args:
         options: what it was trained with; its normalisation stays in force.
-        pieces: the types beyond the specials, in the order of their ids.
+        pieces: the types beyond the specials and the options' symbols, in the order of their ids.
     """
 
     kind: ClassVar[str]
@@ -61,21 +61,36 @@ class TrainedTokenizer(ABC):
 
     @cached_property
     def _backend(self) -> Backend:
-        return self.backend()
+        backend = self.backend()
+        if self.options.symbols:
+            from tokenizers import AddedToken
+
+            backend.add_tokens([AddedToken(symbol, lstrip=True, normalized=False) for symbol in self.options.symbols])
+        return backend
 
     @cached_property
     def _bytes(self) -> tuple[bytes, ...]:
         specials = [b""] * len(SPECIAL_NAMES)
         specials[self.specials.unk] = self.unknown.encode("utf-8")
-        return (*specials, *map(self.piece_bytes, self.pieces))
+        symbols = (f" {symbol}".encode() for symbol in self.options.symbols)  # they take the space before them
+        return (*specials, *symbols, *map(self.piece_bytes, self.pieces))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The types that aren't learnt: the specials, then the symbols."""
+        return (*SPECIAL_NAMES, *self.options.symbols)
 
     @property
     def vocabulary(self) -> dict[str, int]:
         """Each piece's id, specials first."""
-        return {piece: index for index, piece in enumerate((*SPECIAL_NAMES, *self.pieces))}
+        return {piece: index for index, piece in enumerate((*self.names, *self.pieces))}
 
     def __len__(self) -> int:
-        return len(SPECIAL_NAMES) + len(self.pieces)
+        return len(self.names) + len(self.pieces)
+
+    def symbol_id(self, symbol: str) -> int:
+        """The id of one of the options' symbols."""
+        return len(SPECIAL_NAMES) + self.options.symbols.index(symbol)
 
     def normalise(self, text: str) -> str:
         """What encode does to a text before it cuts it (see `TokenizerOptions`)."""
@@ -91,6 +106,10 @@ class TrainedTokenizer(ABC):
         ids: list[int] = self._backend.encode(self.prepare(text)).ids
         return ids
 
+    def cut(self, normalised: str) -> Encoding:
+        """What tokenizers makes of a text that is normalised already: ids, and offsets that count the prefix too."""
+        return self._backend.encode(self.prefix + normalised)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in parallel where there are processors for it."""
         encodings = self._backend.encode_batch_fast([self.prepare(text) for text in texts])
@@ -99,7 +118,7 @@ class TrainedTokenizer(ABC):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; specials are left out, unknown tokens become "⁇" and broken UTF-8 becomes U+FFFD."""
         text = b"".join([self._bytes[index] for index in ids]).decode("utf-8", "replace")
-        return text.removeprefix(self.prefix)
+        return text.removeprefix(self.prefix or (" " if self.options.symbols else ""))
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id as readable text, for pictures and reports."""
@@ -114,7 +133,7 @@ class TrainedTokenizer(ABC):
         """All of it as plain data, from which `load_tokenizer` makes it again."""
         return {
             "kind": self.kind,
-            "options": json.dumps(asdict(self.options), sort_keys=True),
+            "options": json.dumps(self.options.plain(), sort_keys=True),
             "pieces": json.dumps(self.pieces, ensure_ascii=False),
         }
 

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from core.errors import CheckpointError, ConfigError, DataError
 from core.tokenization import (
     SubwordTokenizer,
     TokenizerOptions,
+    TrainedTokenizer,
     load_tokenizer,
     read_tokenizer,
     save_tokenizer,
@@ -22,6 +24,7 @@ from core.tokenization import (
 )
 from core.tokenization.__main__ import main
 from core.tokenization.dropout import MergeDropout
+from core.tokenization.options import Kind
 from core.tokenization.subwords import byte_letters
 from tests.contracts.tokenizer import TEXTS, TokenizerContract, trained
 
@@ -46,6 +49,83 @@ class TestCharacters(TokenizerContract):
 class TestWords(TokenizerContract):
     options = TokenizerOptions(kind="words", vocab_size=100)
     closed = True
+
+
+SPEAKERS = ("<user>", "<system>")
+
+
+class TestSubwordsWithSymbols(TokenizerContract):
+    options = TokenizerOptions(kind="bpe", vocab_size=300, symbols=SPEAKERS)
+
+
+class TestUnigramWithSymbols(TokenizerContract):
+    options = TokenizerOptions(kind="unigram", vocab_size=290, symbols=SPEAKERS)
+
+
+class TestCharactersWithSymbols(TokenizerContract):
+    options = TokenizerOptions(kind="characters", vocab_size=100, symbols=SPEAKERS)
+    closed = True
+
+
+class TestWordsWithSymbols(TokenizerContract):
+    options = TokenizerOptions(kind="words", vocab_size=100, symbols=SPEAKERS)
+    closed = True
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "characters", "words"])
+class TestSymbols:
+    TEXTS = ("<user> a cat sits <system> it does", "<user> a dog<system>it <user>", "the cat is there")
+
+    @pytest.fixture
+    def tokenizer(self, kind: Kind) -> TrainedTokenizer:
+        return train_tokenizer(self.TEXTS * 3, TokenizerOptions(kind=kind, vocab_size=330, symbols=SPEAKERS))
+
+    def test_a_symbol_is_one_token_wherever_it_stands(self, tokenizer: TrainedTokenizer) -> None:
+        user, system = map(tokenizer.symbol_id, SPEAKERS)
+        for text in self.TEXTS:
+            ids = tokenizer.encode(text)
+            assert [ids.count(user), ids.count(system)] == [text.count("<user>"), text.count("<system>")]
+
+    def test_it_comes_back_between_single_spaces(self, tokenizer: TrainedTokenizer) -> None:
+        assert tokenizer.decode(tokenizer.encode("<user>a cat<system>it <user>")) == "<user> a cat <system> it <user>"
+
+    def test_turns_are_cut_as_they_are_by_themselves(self, tokenizer: TrainedTokenizer) -> None:
+        first, second = "<user> a cat sits", "<system> it does"
+        assert tokenizer.encode(f"{first} {second}") == tokenizer.encode(first) + tokenizer.encode(second)
+
+    def test_what_is_between_symbols_is_cut_as_without_them(self, tokenizer: TrainedTokenizer) -> None:
+        if tokenizer.prefix:
+            assert tokenizer.encode("<user> a cat")[1:] == tokenizer.encode("a cat")
+
+    def test_nothing_is_learnt_from_a_symbols_letters(self, tokenizer: TrainedTokenizer) -> None:
+        assert not any("user" in piece or "system" in piece for piece in tokenizer.pieces)
+
+    def test_they_are_in_the_state(self, tokenizer: TrainedTokenizer) -> None:
+        again = load_tokenizer(json.loads(json.dumps(tokenizer.state())))
+        assert again.options == tokenizer.options
+        assert again.fingerprint == tokenizer.fingerprint
+
+
+def test_a_state_from_before_symbols_has_its_fingerprint_still() -> None:
+    state = train_tokenizer(TEXTS, BPE).state()
+    assert "symbols" not in json.loads(state["options"])
+    assert load_tokenizer(state).options == BPE
+
+
+@pytest.mark.parametrize(
+    ("symbols", "reason"),
+    [(("a b",), "white space"), (("",), "white space"), (("<a>", "<a>"), "twice"), (("<a>", "<a>b"), "inside")],
+)
+def test_symbols_that_cannot_be_told_apart_are_refused(symbols: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        TokenizerOptions(symbols=symbols)
+
+
+def test_symbols_need_collapsed_white_space_and_their_own_case() -> None:
+    with pytest.raises(ConfigError, match="collapse_whitespace"):
+        TokenizerOptions(symbols=SPEAKERS, collapse_whitespace=False)
+    with pytest.raises(ConfigError, match="lowercase"):
+        TokenizerOptions(symbols=("<User>",), lowercase=True)
 
 
 BPE = TokenizerOptions(kind="bpe", vocab_size=300)
@@ -173,6 +253,14 @@ class TestDropout:
         dropout = MergeDropout(tokenizer, 0.0, seed=1)
         for text in TEXTS:
             assert [i for word in dropout.words(text) for i in dropout.cut(word, 0)] == tokenizer.encode(text)
+
+    def test_symbols_stay_whole(self) -> None:
+        tokenizer = train_tokenizer(TEXTS, replace(BPE, symbols=SPEAKERS))
+        assert isinstance(tokenizer, SubwordTokenizer)
+        dropout = MergeDropout(tokenizer, 0.9, seed=1)
+        ids = [index for word in dropout.words("<user> a cat<system>") for index in dropout.cut(word, 0)]
+        assert tokenizer.decode(ids) == "<user> a cat <system>"
+        assert [ids[0], ids[-1]] == [tokenizer.symbol_id("<user>"), tokenizer.symbol_id("<system>")]
 
     def test_whatever_is_dropped_the_text_stays(self) -> None:
         tokenizer = trained(BPE)
