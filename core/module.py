@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,12 +24,13 @@ from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
 from core.distributed import union_over_ranks, world_size
 from core.encoders.base import Encoder
+from core.encoders.freezing import Freezable
 from core.errors import CheckpointError, ConfigError
 from core.generation import GenerationOptions, Hypothesis, generate
 from core.generation.phrases import Phrases
 from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
-from core.optim import Schedule
+from core.optim import Schedule, parameter_groups
 from core.seq2seq import EncoderDecoder
 from core.seq2seq import tie_embeddings as tie_embedding_tables
 from core.updates import UpdateGuard
@@ -38,7 +40,7 @@ DecoderFactory = Callable[[int, int], Decoder]
 NO_SAMPLING: dict[str, Any] = {"sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 SAMPLES = 3  # the first sentences of a split, shown at each validation
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], Optimizer]
 
 
 class Seq2SeqModule(LightningModule):
@@ -99,6 +101,7 @@ class Seq2SeqModule(LightningModule):
         self.seed = 0
         self.target_tokens_seen = 0
         self._scores: dict[tuple[int, ...], Tensor] = {}
+        self._freezable: list[Freezable] = []
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -133,11 +136,17 @@ class Seq2SeqModule(LightningModule):
     # Training
 
     def on_fit_start(self) -> None:
-        """Notes the run's seed before anything draws from it."""
+        """Notes the run's seed before anything draws from it, and what is frozen up to some update."""
         self.seed = torch.initial_seed()
+        self._freezable = [part for part in self.modules() if isinstance(part, Freezable)]
 
     def on_train_batch_start(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
-        """Seeds the batch's dropout by its place in the run: ranks draw apart, and a resumed run draws the same."""
+        """Seeds the batch's dropout by its place in the run: ranks draw apart, and a resumed run draws the same.
+
+        Also tells parts that begin frozen which update it is.
+        """
+        for part in self._freezable:
+            part.set_step(self.global_step)
         torch.manual_seed(batch_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Seq2SeqBatch, batch_idx: int) -> Tensor:
@@ -167,8 +176,7 @@ class Seq2SeqModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer of all parameters that are trained, and its schedule by update."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = self.optimizer_factory(trained)
+        optimizer = self.optimizer_factory(parameter_groups(self))
         scheduler = self.schedule.attach(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -274,7 +282,8 @@ class Seq2SeqModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights alone don't tell."""
-        checkpoint[KEY] = card(self.task, self.source_size, self.config, self.vocabularies.state())
+        config = portable(self.config, self.model)
+        checkpoint[KEY] = card(self.task, self.source_size, config, self.vocabularies.state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that were trained with another vocabulary."""
@@ -287,6 +296,15 @@ class Seq2SeqModule(LightningModule):
                     f"checkpoint, which was trained with {theirs.fingerprint} ({len(theirs)} types): leave "
                     "data.tokenizers out, the checkpoint carries its own"
                 )
+
+
+def portable(config: dict[str, Any], model: EncoderDecoder) -> dict[str, Any]:
+    """Adds to a run's options those with which its parts can be made where what they were made from isn't."""
+    config = deepcopy(config)
+    for name, part in (("encoder", model.encoder), ("decoder", model.decoder)):
+        if config and (options := part.portable_options()):
+            config["model"][name].setdefault("init_args", {}).update(options)
+    return config
 
 
 def batch_seed(*place: int) -> int:

@@ -1,14 +1,16 @@
-"""Learning-rate schedules. Their steps come from the config, never from the length of a dataloader."""
+"""Learning rates: schedules, whose steps come from the config and never from a loader, and groups of parameters."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from core.encoders.freezing import Freezable
 from core.errors import ConfigError
 
 
@@ -23,18 +25,26 @@ class Schedule:
         total_steps: updates until the floor; for cosine and linear. Where it is None, the command line puts
             trainer.max_steps.
         floor: the share of the peak at which cosine and linear end.
+        pretrained_scale: what the rate of pretrained parts is multiplied by; those are the models that a `Freezable`
+            holds.
     """
 
     kind: Literal["constant", "inverse_sqrt", "cosine", "linear"] = "constant"
     warmup_steps: int = 0
     total_steps: int | None = None
     floor: float = 0.0
+    pretrained_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.warmup_steps < 0:
             raise ConfigError(f"schedule.warmup_steps must not be negative, got {self.warmup_steps}")
         if not 0 <= self.floor <= 1:
             raise ConfigError(f"schedule.floor is a share of the peak, between 0 and 1, got {self.floor}")
+        if self.pretrained_scale <= 0:
+            raise ConfigError(
+                f"schedule.pretrained_scale must be above 0, got {self.pretrained_scale}: to keep what is pretrained, "
+                "set the part's freeze to true"
+            )
         falls = self.kind in ("cosine", "linear")
         if falls and (self.total_steps is None or self.total_steps <= self.warmup_steps):
             raise ConfigError(
@@ -57,5 +67,36 @@ class Schedule:
         return self.floor + (1 - self.floor) * share
 
     def attach(self, optimizer: Optimizer) -> LambdaLR:
-        """Makes torch's scheduler, to be stepped once an update."""
+        """Makes torch's scheduler, to be stepped once an update.
+
+        Args:
+            optimizer: made with the groups of `parameter_groups`.
+
+        Raises:
+            ConfigError: another rate for what is pretrained, but nothing pretrained is trained.
+        """
+        pretrained = [group for group in optimizer.param_groups if group.get("pretrained")]
+        if self.pretrained_scale != 1 and not pretrained:
+            raise ConfigError(
+                f"schedule.pretrained_scale is {self.pretrained_scale}, but no pretrained part is trained: leave it "
+                "out, or set freeze to false"
+            )
+        for group in pretrained:
+            group["lr"] *= self.pretrained_scale
         return LambdaLR(optimizer, self.factor)
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """The parameters that are trained, as groups for an optimizer: new ones, and those of pretrained parts.
+
+    Returns:
+        one group or two, the new ones first, each with "params" and whether they are "pretrained".
+    """
+    parts = [part.model for part in model.modules() if isinstance(part, Freezable)]
+    known = {parameter for part in parts for parameter in part.parameters()}  # the same tensor, not an equal one
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if (parameter in known) == pretrained], "pretrained": pretrained}
+        for pretrained in (False, True)
+    ]
+    return [group for group in groups if group["params"]]

@@ -331,6 +331,7 @@ NOISE = (
     r".*Tip: ",
     r"TPU available",
     r"Be aware that when using `ckpt_path`",
+    r"Support for mismatched key_padding_mask",
     r"Starting from v1.9.0, `tensorboardX` has been removed",
 )
 HERE = Path(__file__).parent.parent

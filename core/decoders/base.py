@@ -6,6 +6,7 @@ Letters: B sources, K rows (beams) a source, N = B * K rows, S memory length, T 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -82,3 +83,7 @@ class Decoder(nn.Module, ABC):
         Each row sums to one over S and is zero beyond the memory's length. None for a decoder without attention.
         """
         return None
+
+    def portable_options(self) -> dict[str, Any]:
+        """Options that a checkpoint needs beside those that were given, as of `Encoder.portable_options`."""
+        return {}

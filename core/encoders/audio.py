@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from core.audio.frontend import FrontEnd
@@ -45,6 +47,10 @@ class AudioEncoder(Encoder):
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """How many states utterances of so many samples (B,) have, at their own speed: (B,), 0 for too short ones."""
         return self.encoder.output_lengths(self.frontend.frames(lengths))
+
+    def portable_options(self) -> dict[str, Any]:
+        """Those of the encoder of frames: the front-end's options are the module's."""
+        return self.encoder.portable_options()
 
     def forward(self, source: Source) -> Memory:
         """Encodes samples (B, S): states (B, S', D).

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.encoders.freezing import Freezable
 from core.errors import ConfigError
-from core.optim import Schedule
+from core.optim import Schedule, parameter_groups
 
 
 def test_inverse_sqrt_is_the_paper_s_formula() -> None:
@@ -39,3 +40,41 @@ def test_constant_after_warm_up() -> None:
 def test_cosine_without_an_end_is_refused(steps: int | None) -> None:
     with pytest.raises(ConfigError, match=r"schedule\.total_steps above schedule\.warmup_steps \(10\)"):
         Schedule("cosine", warmup_steps=10, total_steps=steps)
+
+
+class PartlyPretrained(torch.nn.Module):
+    """Weights of 1, one new and one pretrained; a third that is pretrained and kept as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new = torch.nn.Linear(1, 1, bias=False)
+        self.pretrained = Freezable(torch.nn.Linear(1, 1, bias=False), freeze=False, unfreeze_at=None)
+        self.kept = Freezable(torch.nn.Linear(1, 1, bias=False), freeze=True, unfreeze_at=None)
+        for parameter in self.parameters():
+            torch.nn.init.ones_(parameter)
+
+
+def test_what_is_pretrained_moves_at_its_own_rate() -> None:
+    model = PartlyPretrained()
+    optimizer = torch.optim.SGD(parameter_groups(model), lr=0.5)
+    scheduler = Schedule("linear", total_steps=4, pretrained_scale=0.1).attach(optimizer)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model.new.weight + model.pretrained.model.weight).sum().backward()
+        optimizer.step()
+        scheduler.step()
+    # Gradients of 1, and the shares 3/4 and 2/4 of the rate.
+    assert model.new.weight.item() == pytest.approx(1 - 0.5 * 1.25)
+    assert model.pretrained.model.weight.item() == pytest.approx(1 - 0.05 * 1.25)
+    assert model.kept.model.weight.item() == 1
+
+
+def test_a_rate_for_what_is_not_there_is_refused() -> None:
+    optimizer = torch.optim.SGD(parameter_groups(torch.nn.Linear(1, 1)), lr=0.5)
+    with pytest.raises(ConfigError, match="no pretrained part is trained"):
+        Schedule(pretrained_scale=0.1).attach(optimizer)
+
+
+def test_a_rate_of_zero_is_refused() -> None:
+    with pytest.raises(ConfigError, match="set the part's freeze to true"):
+        Schedule(pretrained_scale=0.0)
