@@ -51,8 +51,8 @@ class TextBatch(Source):
     """Token ids: values (B, S) int64, lengths in tokens.
 
     Attributes:
-        segments: (B, S) int64, the part of its source that a token belongs to: 0 for a question, n for the n-th sentence
-            of what it is asked about; None where a source has one part.
+        segments: (B, S) int64, the part of its source that a token belongs to: 0 for a question, n for the n-th
+            sentence of what it is asked about; None where a source has one part.
     """
 
     segments: Tensor | None = None

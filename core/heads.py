@@ -59,6 +59,24 @@ class CtcHead(nn.Module):
         return logits
 
 
+class SpanHead(nn.Module):
+    """Scores each state of a memory as an answer's first and last token (Devlin et al. 2019, section 4.2).
+
+    Args:
+        d_model: the width D of the memory's states.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(d_model, 2)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores states (B, S, D): two tensors (B, S)."""
+        start, end = self.projection(states).unbind(-1)
+        return start, end
+
+
 def check_tied(tied: nn.Embedding, d_model: int, vocab_size: int) -> None:
     """Raises ConfigError where a table of embeddings can't be the weights of a head, naming both sizes."""
     if tied.embedding_dim != d_model:
