@@ -11,6 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.encoders.base import Memory
+from core.heads import CopyHead
+from core.layers.copying import Copyable, copyable
+from core.tokenization.base import Specials
 
 
 class DecoderState(ABC):
@@ -44,7 +47,7 @@ class Decoder(nn.Module, ABC):
     Attributes:
         d_model: the width D of the decoder's features.
         memory_size: the width of the memory that it reads.
-        head: maps features (..., D) to logits (..., V).
+        head: maps features (..., D) to logits (..., V); a `CopyHead` reads where the decoder looks beside them.
         embedding: the target's token embeddings (V, D).
     """
 
@@ -60,10 +63,52 @@ class Decoder(nn.Module, ABC):
         Padding at the end of a row is harmless: features never depend on later tokens.
         """
 
+    def read(self, tokens: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Features as of `features`, and the attention weights (B, T, S) that a decoder copies by.
+
+        Weights may be given where nothing is copied, and are None where there is no attention. What they are for a
+        source of no length doesn't matter.
+        """
+        return self.features(tokens, memory), None
+
     def forward(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """Scores a whole target at once, teacher-forced: input tokens (B, T) to logits (B, T, V)."""
-        logits: Tensor = self.head(self.features(tokens, memory))
-        return logits
+        """Scores a whole target at once, teacher-forced: input tokens (B, T) to logits (B, T, V).
+
+        A decoder that copies gives log-probabilities (B, T, V + X) of the memory's X extra types too.
+        """
+        if not self.copies:
+            logits: Tensor = self.head(self.features(tokens, memory))
+            return logits
+        features, weights = self.read(tokens, memory)
+        return self.score(features, weights, self.copyable(memory))
+
+    @property
+    def copies(self) -> bool:
+        """Tells whether it copies tokens of the source."""
+        return isinstance(self.head, CopyHead)
+
+    def copyable(self, memory: Memory) -> Copyable | None:
+        """What of a memory may be copied; None where nothing is.
+
+        Raises:
+            ConfigError: it copies, but the memory has no tokens.
+        """
+        return copyable(memory, self.embedding.num_embeddings) if self.copies else None
+
+    def score(self, features: Tensor, weights: Tensor | None, sources: Copyable | None) -> Tensor:
+        """Scores features (B, T, D) that were made with weights (B, T, S), T steps or rows a source: (B, T, V + X)."""
+        if sources is None:
+            logits: Tensor = self.head(features)
+            return logits
+        assert weights is not None
+        log_probs: Tensor = self.head(features, weights, sources)
+        return log_probs
+
+    def known(self, tokens: Tensor) -> Tensor:
+        """Makes input tokens of any shape ones that have an embedding: a source's own word is read as unknown."""
+        if not self.copies:
+            return tokens
+        return tokens.masked_fill(tokens >= self.embedding.num_embeddings, Specials().unk)
 
     @abstractmethod
     def start(self, memory: Memory) -> DecoderState:

@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from core.decoders.base import Decoder, DecoderState
 from core.encoders.base import Memory
 from core.errors import ConfigError
-from core.heads import VocabularyHead
+from core.heads import CopyHead, VocabularyHead
 from core.layers.alignment import ALIGNMENTS, Alignment, Attendable, Attended
 from core.layers.bridge import Bridge, BridgeKind
+from core.layers.copying import Copyable
+from core.layers.coverage import CoverageAlignment
 from core.layers.dropout import Dropout
 from core.layers.location import LocationAlignment, LocationOptions
 from core.layers.readout import AttentionalReadout, DeepReadout, PlainReadout
 from core.layers.recurrent import Cell, Hidden, RecurrentStack
 from core.layers.recurrent_init import Init, initialise
 
-Attention = Literal["none", "additive", "dot", "general", "location"]
+Attention = Literal["none", "additive", "dot", "general", "location", "coverage"]
 Order = Literal["luong", "bahdanau"]
 
 
@@ -36,20 +38,23 @@ class RecurrentState(DecoderState):
         hidden: the states of each layer, (N, D).
         memory: what the rows attend to, once a source; None without attention.
         fed: with input feeding, the last attentional vector (N, D).
-        past: with `attention: location`, where the rows have looked (N, S).
+        past: with `attention: location` or `coverage`, where the rows have looked (N, S).
+        sources: what may be copied; None for a decoder that doesn't copy.
     """
 
     hidden: Hidden
     memory: Attendable | None
     fed: Tensor | None
     past: Tensor | None
+    sources: Copyable | None = None
 
     def reorder(self, rows: Tensor, sources: Tensor | None = None) -> RecurrentState:
         """Copies the rows' states; the memories only where sources were dropped."""
         hidden = tuple(tuple(part[rows] for part in state) for state in self.hidden)
         memory = self.memory if self.memory is None or sources is None else self.memory.select(sources)
         fed, past = (None if part is None else part[rows] for part in (self.fed, self.past))
-        return RecurrentState(hidden, memory, fed, past)
+        copyable = self.sources if self.sources is None or sources is None else self.sources.select(sources)
+        return RecurrentState(hidden, memory, fed, past, copyable)
 
 
 class RecurrentDecoder(Decoder):
@@ -68,6 +73,8 @@ class RecurrentDecoder(Decoder):
     - Xu et al. 2015 (Show, Attend and Tell, soft attention): `cell: lstm`, `attention: additive`, `order: bahdanau`,
       `context_gate: true`; `bridge: project` makes the first states of the grid's mean. `core.doubly_stochastic` is
       its objective.
+    - See et al. 2017: `cell: lstm`, `attention: coverage`, `order: luong`, `input_feeding: true`, `copy: true`, and the
+      objective's coverage loss.
 
     Where nothing that attention found enters the recurrence, `features` reads the whole target at once; else it goes
     step by step, with all that doesn't depend on the step done before or after the loop.
@@ -92,6 +99,8 @@ class RecurrentDecoder(Decoder):
         context_gate: scale each context by sigmoid(w . h + b) of the state that chose it, a number that says how much
             the next token needs the source (Xu et al. 2015, section 4.2.1); with `order: bahdanau` only.
 
+        copy: copy tokens of the source by the attention to it (`CopyHead`).
+
     Raises:
         ConfigError: options that contradict each other, or widths that don't fit.
     """
@@ -115,11 +124,13 @@ class RecurrentDecoder(Decoder):
         init: Init = "glorot",
         forget_bias: float = 1.0,
         context_gate: bool = False,
+        copy: bool = False,
     ) -> None:
         super().__init__()
         check_mechanism(attention, order, input_feeding)
         check_gate(context_gate, order)
         check_location(attention, location)
+        check_copy(copy, attention)
         self.d_model, self.memory_size = d_model, memory_size
         width = embedding_size or d_model
         self.embedding = nn.Embedding(vocab_size, width)
@@ -140,7 +151,8 @@ class RecurrentDecoder(Decoder):
             self.feed = nn.Linear(d_model, self.stack.gates, bias=False)
         self.gate = nn.Linear(d_model, 1) if context_gate else None
         self.looks_first, self.input_feeding = order == "bahdanau", input_feeding
-        self.head = VocabularyHead(d_model, vocab_size, self.embedding if tie else None)
+        head = VocabularyHead(d_model, vocab_size, self.embedding if tie else None)
+        self.head = CopyHead(head) if copy else head
         initialise(self, init, forget_bias)
 
     def features(self, tokens: Tensor, memory: Memory) -> Tensor:
@@ -165,21 +177,27 @@ class RecurrentDecoder(Decoder):
         if self.alignment is None:
             return RecurrentState(self.bridge(memory), None, fed, None)
         attendable = self.alignment.prepare(memory)
-        return RecurrentState(self.bridge(memory), attendable, fed, self.alignment.begin(attendable))
+        past = self.alignment.begin(attendable)
+        return RecurrentState(self.bridge(memory), attendable, fed, past, self.copyable(memory))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
         """Reads one token a row: tokens (N,) to logits (N, V) and the state after it."""
         assert isinstance(state, RecurrentState)
-        embedded = self.dropout(self.embedding(tokens))
+        embedded = self.dropout(self.embedding(self.known(tokens)))
         top, attended, state = self.advance(self.stack.project(embedded), state)
         features = state.fed
         if features is None:
             features = self.readout(top, None if attended is None else attended.context, embedded)
-        return self.head(self.dropout(features)), state
+        features = self.dropout(features)
+        if attended is None or state.sources is None:
+            return self.head(features), state
+        sources = len(state.sources.tokens)
+        scores = self.score(by_source(features, sources), by_source(attended.weights, sources), state.sources)
+        return scores.flatten(0, 1), state
 
     def read(self, tokens: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
         """Reads input tokens (B, T): features (B, T, D), and weights (B, T, S) where there is attention."""
-        embedded = self.dropout(self.embedding(tokens))
+        embedded = self.dropout(self.embedding(self.known(tokens)))
         state = self.start(memory)
         features, weights = self.read_at_once(embedded, state) if self.feed is None else self.read_on(embedded, state)
         return self.dropout(features), weights
@@ -224,7 +242,8 @@ class RecurrentDecoder(Decoder):
         if attended is None:
             attended = self.attend(top, state)
         fed = self.readout(top, attended.context, None) if self.input_feeding and attended is not None else None
-        return top, attended, RecurrentState(hidden, state.memory, fed, None if attended is None else attended.past)
+        past = None if attended is None else attended.past
+        return top, attended, RecurrentState(hidden, state.memory, fed, past, state.sources)
 
     def attend(self, queries: Tensor, state: RecurrentState) -> Attended | None:
         """Attends with one query a row (N, D), K of them a source: context (N, M), weights and past (N, S)."""
@@ -249,6 +268,8 @@ def make_alignment(attention: Attention, d_model: int, memory_size: int, locatio
     """Makes the alignment of that name."""
     if attention == "location":
         return LocationAlignment(d_model, memory_size, location)
+    if attention == "coverage":
+        return CoverageAlignment(d_model, memory_size)
     assert attention != "none"
     return ALIGNMENTS[attention](d_model, memory_size)
 
@@ -271,10 +292,19 @@ def check_gate(context_gate: bool, order: Order) -> None:
         )
 
 
+def check_copy(copy: bool, attention: Attention) -> None:
+    """Raises ConfigError where there is nothing to copy by."""
+    if copy and attention == "none":
+        raise ConfigError(
+            "model.decoder.copy is true, but model.decoder.attention is none: tokens are copied by the attention to "
+            "them, so choose one, or copy: false"
+        )
+
+
 def check_mechanism(attention: Attention, order: Order, input_feeding: bool) -> None:
     """Raises ConfigError where the parts of an attention mechanism don't go together."""
-    if attention not in ("none", *ALIGNMENTS, "location"):
-        kinds = f"none, {', '.join(ALIGNMENTS)} or location"
+    if attention not in ("none", *ALIGNMENTS, "location", "coverage"):
+        kinds = f"none, {', '.join(ALIGNMENTS)}, location or coverage"
         raise ConfigError(f"model.decoder.attention must be {kinds}, got {attention!r}")
     if order not in ("luong", "bahdanau"):
         raise ConfigError(f"model.decoder.order must be luong or bahdanau, got {order!r}")

@@ -6,6 +6,7 @@ L layers, H heads, E width of a head, C capacity of the caches, U slots of them 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from core.decoders.base import Decoder, DecoderState
 from core.encoders.base import Memory
-from core.heads import VocabularyHead
+from core.heads import CopyHead, VocabularyHead
+from core.layers.copying import Copyable
 from core.layers.embedding import TokenEmbedding
 from core.layers.feed_forward import Activation
 from core.layers.positions import Positions
@@ -37,6 +39,7 @@ class TransformerState(DecoderState):
         position: tokens read so far.
         memory: the sources' keys and values, (L, 2, B, H, S, E).
         memory_mask: True where a memory's state is its source's own, (B, 1, 1, S).
+        sources: what may be copied; None for a decoder that doesn't copy.
     """
 
     past: Tensor
@@ -44,6 +47,7 @@ class TransformerState(DecoderState):
     position: int
     memory: Tensor
     memory_mask: Tensor
+    sources: Copyable | None = None
 
     def reorder(self, rows: Tensor, sources: Tensor | None = None) -> TransformerState:
         """Exchanges rows of the mask; copies keys and values only where sources are dropped."""
@@ -54,7 +58,8 @@ class TransformerState(DecoderState):
             return replace(self, ancestry=ancestry)
         past, ancestry = self._rebuild(sources, ancestry)
         memory, memory_mask = self.memory.index_select(2, sources), self.memory_mask.index_select(0, sources)
-        return TransformerState(past, ancestry, self.position, memory, memory_mask)
+        copyable = None if self.sources is None else self.sources.select(sources)
+        return TransformerState(past, ancestry, self.position, memory, memory_mask, copyable)
 
     def with_room(self) -> TransformerState:
         """Returns a state with room for one more slot a row: without dead slots, twice as large, where it is full."""
@@ -104,6 +109,7 @@ class TransformerDecoder(Decoder):
         max_positions: the longest target that learned positions allow.
         scale_embedding: multiply the embeddings by sqrt(D).
         tie: the head's weights are the target's embeddings (Press & Wolf 2017). It has no bias, as in the paper's code.
+        copy: copy tokens of the source by the last layer's attention to it, the mean of its heads (`CopyHead`).
 
     Raises:
         ConfigError: num_heads doesn't divide d_model, an odd width with positions that need an even one.
@@ -126,6 +132,7 @@ class TransformerDecoder(Decoder):
         max_positions: int = 1024,
         scale_embedding: bool = True,
         tie: bool = True,
+        copy: bool = False,
     ) -> None:
         super().__init__()
         self.d_model, self.memory_size = d_model, memory_size
@@ -145,7 +152,8 @@ class TransformerDecoder(Decoder):
         )
         self.layers = nn.ModuleList(DecoderLayer(options, memory_size) for _ in range(num_layers))
         self.norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
-        self.head = VocabularyHead(d_model, vocab_size, tied=self.embed.table if tie else None, bias=False)
+        head = VocabularyHead(d_model, vocab_size, tied=self.embed.table if tie else None, bias=False)
+        self.head = CopyHead(head) if copy else head
 
     @property
     def embedding(self) -> nn.Embedding:  # type: ignore[override]  # the base declares it writable; a module may own it
@@ -154,22 +162,34 @@ class TransformerDecoder(Decoder):
 
     def features(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Reads input tokens (B, T) at once: (B, T, D)."""
-        return self._read(tokens, memory, None)
+        return self._read(tokens, memory, self._unseen())
+
+    def read(self, tokens: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Reads input tokens (B, T): features (B, T, D), and weights (B, T, S) where it copies."""
+        if not self.copies:
+            return self.features(tokens, memory), None
+        looks: list[Tensor] = []
+        features = self._read(tokens, memory, [*self._unseen()[1:], looks])
+        return features, looks[0].mean(1)
 
     def attention(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Where the decoder looks while it reads: tokens (B, T) to weights (B, L, T, S) by layer, heads averaged."""
         looks: list[Tensor] = []
-        self._read(tokens, memory, looks)
+        self._read(tokens, memory, [looks for _ in self.layers])
         return torch.stack([weights.mean(1) for weights in looks], dim=1)
 
-    def _read(self, tokens: Tensor, memory: Memory, looks: list[Tensor] | None) -> Tensor:
+    def _read(self, tokens: Tensor, memory: Memory, looks: Sequence[list[Tensor] | None]) -> Tensor:
+        """Reads input tokens (B, T): (B, T, D); each layer's weights go into the list that is given for it."""
         mask = causal_mask(tokens.size(1), tokens.device)
         memory_mask = memory.mask[:, None, None]
-        x = self.embed(tokens)
-        for layer in self._layers():
-            x = layer(x, layer.cross_attention.project(memory.states), mask, memory_mask, looks)
+        x = self.embed(self.known(tokens))
+        for layer, look in zip(self._layers(), looks, strict=True):
+            x = layer(x, layer.cross_attention.project(memory.states), mask, memory_mask, look)
         features: Tensor = self.norm(x)
         return features
+
+    def _unseen(self) -> list[list[Tensor] | None]:
+        return [None for _ in self.layers]
 
     def _layers(self) -> list[DecoderLayer]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
@@ -181,7 +201,7 @@ class TransformerDecoder(Decoder):
         layers, two, batch, heads, _, size = keys.shape
         past = keys.new_empty(layers, two, batch, heads, INITIAL_CAPACITY, size)
         ancestry = torch.zeros(batch, 1, 0, dtype=torch.bool, device=keys.device)
-        return TransformerState(past, ancestry, 0, keys, memory.mask[:, None, None])
+        return TransformerState(past, ancestry, 0, keys, memory.mask[:, None, None], self.copyable(memory))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, TransformerState]:
         """Reads one token a row: tokens (N,) to logits (N, V)."""
@@ -190,10 +210,12 @@ class TransformerDecoder(Decoder):
         batch, beams, _ = state.ancestry.shape
         own = torch.eye(beams, dtype=torch.bool, device=tokens.device).expand(batch, -1, -1)
         ancestry = torch.cat([state.ancestry, own], dim=2)  # (B, K, U + K)
-        x = self.embed(tokens.unsqueeze(1), state.position).view(batch, beams, self.d_model)
-        for index, layer in enumerate(self._layers()):
+        x = self.embed(self.known(tokens).unsqueeze(1), state.position).view(batch, beams, self.d_model)
+        looks: list[Tensor] = []
+        collect = [*self._unseen()[1:], looks if self.copies else None]
+        for index, (layer, look) in enumerate(zip(self._layers(), collect, strict=True)):
             keys, values = state.memory[index]
             mask = ancestry.unsqueeze(1)
-            x = layer.step(x, state.past[index], mask, state.position, (keys, values), state.memory_mask)
-        logits: Tensor = self.head(self.norm(x).view(tokens.size(0), self.d_model))
+            x = layer.step(x, state.past[index], mask, state.position, (keys, values), state.memory_mask, look)
+        logits = self.score(self.norm(x), looks[0].mean(1) if looks else None, state.sources).flatten(0, 1)
         return logits, replace(state, ancestry=ancestry, position=state.position + 1)

@@ -24,11 +24,16 @@ class Memory:
         lengths: (B,) int64, after the encoder's subsampling.
         final: a recurrent encoder's last states, each (L, B, D): the hidden state, and the cell state of an LSTM;
             both directions of a bidirectional encoder side by side in D. Empty for other encoders.
+        tokens: for a decoder that copies, the source's token of each state, (B, S) int64: ids of the target's
+            vocabulary, and from its size on those of words that it lacks; None where nothing is copied.
+        extra_types: how many such words the batch's richest source has.
     """
 
     states: Tensor
     lengths: Tensor
     final: tuple[Tensor, ...] = ()
+    tokens: Tensor | None = None
+    extra_types: int = 0
 
     @property
     def mask(self) -> Tensor:
@@ -38,7 +43,8 @@ class Memory:
     def select(self, sources: Tensor) -> Memory:
         """Returns the memory of those examples (N,), in that order."""
         final = tuple(state[:, sources] for state in self.final)
-        return replace(self, states=self.states[sources], lengths=self.lengths[sources], final=final)
+        tokens = None if self.tokens is None else self.tokens[sources]
+        return replace(self, states=self.states[sources], lengths=self.lengths[sources], final=final, tokens=tokens)
 
 
 class Encoder(nn.Module, ABC):

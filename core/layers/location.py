@@ -5,6 +5,7 @@ Letters: B sources, K rows a source, T steps, S memory length, D query and key w
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,35 @@ class LocationOptions:
             raise ConfigError(f"model.decoder.location.sharpening must be above 0, got {self.sharpening}")
 
 
-class LocationAlignment(AdditiveAlignment):
+class FollowedAlignment(AdditiveAlignment):
+    """Additive attention whose scores depend on a row's earlier weights, so that queries come one after the other."""
+
+    def forward(self, queries: Tensor, memory: Attendable, past: Tensor | None = None) -> Attended:
+        """Attends with one query (B, K, D) of each row, whose earlier weights are (B, K, S)."""
+        assert past is not None
+        return self.look(self.query(queries), memory, past)
+
+    def follow(self, queries: Tensor, memory: Attendable) -> Attended:
+        """Attends with the queries (B, T, D) of one row a source, one after the other."""
+        past: Tensor | None = self.begin(memory).unsqueeze(1)
+        found = []
+        for query in self.query(queries).unsqueeze(2).unbind(1):
+            assert past is not None
+            found.append(self.look(query, memory, past))
+            past = found[-1].past
+        contexts = torch.cat([each.context for each in found], 1)
+        return Attended(contexts, torch.cat([each.weights for each in found], 1), past)
+
+    @abstractmethod
+    def begin(self, memory: Attendable) -> Tensor:
+        """What a first query takes for earlier weights: (B, S)."""
+
+    @abstractmethod
+    def look(self, queries: Tensor, memory: Attendable, past: Tensor) -> Attended:
+        """Attends with projected queries (B, K, D) and earlier weights (B, K, S)."""
+
+
+class LocationAlignment(FollowedAlignment):
     """v . tanh(W h + U m + V f + b), f the earlier weights under F filters (Chorowski et al. 2015, equations 8 and 9).
 
     At the first step all earlier weight lies on the first state, as in the authors' code (rizar/attention-lvcsr):
@@ -68,22 +97,6 @@ class LocationAlignment(AdditiveAlignment):
         past = torch.zeros(memory.values.shape[:2], device=memory.values.device)
         past[:, :1] = 1.0
         return past
-
-    def forward(self, queries: Tensor, memory: Attendable, past: Tensor | None = None) -> Attended:
-        """Attends with one query (B, K, D) of each row, whose earlier weights are (B, K, S)."""
-        assert past is not None
-        return self.look(self.query(queries), memory, past)
-
-    def follow(self, queries: Tensor, memory: Attendable) -> Attended:
-        """Attends with the queries (B, T, D) of one row a source, one after the other."""
-        past: Tensor | None = self.begin(memory).unsqueeze(1)
-        found = []
-        for query in self.query(queries).unsqueeze(2).unbind(1):
-            assert past is not None
-            found.append(self.look(query, memory, past))
-            past = found[-1].past
-        contexts = torch.cat([each.context for each in found], 1)
-        return Attended(contexts, torch.cat([each.weights for each in found], 1), past)
 
     def look(self, queries: Tensor, memory: Attendable, past: Tensor) -> Attended:
         """Attends with projected queries (B, K, D) and earlier weights (B, K, S)."""

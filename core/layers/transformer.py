@@ -132,6 +132,7 @@ class DecoderLayer(nn.Module):
         position: int,
         memory: tuple[Tensor, Tensor],
         memory_mask: Tensor | None,
+        looks: list[Tensor] | None = None,
     ) -> Tensor:
         """Maps one position of each of N = B * K rows.
 
@@ -142,9 +143,10 @@ class DecoderLayer(nn.Module):
             position: how many tokens each row has read before.
             memory: as in `forward`, once a source.
             memory_mask: (B, 1, 1, S).
+            looks: collects the weights of the attention to the memory, (B, H, K, S), where given.
         """
         x = self.attention_residual(x, lambda normed: self._extend(normed, past, mask, position))
-        return self._look(x, memory, memory_mask)
+        return self._look(x, memory, memory_mask, looks)
 
     def _extend(self, x: Tensor, past: Tensor, mask: Tensor, position: int) -> Tensor:
         """Attends from one position a row, x (B, K, D), to all that led to it."""

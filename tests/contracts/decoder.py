@@ -30,12 +30,18 @@ def extended(memory: Memory, extra: int) -> Memory:
     """The same memory with more padding, and with something in it, so that a leak shows."""
     states = torch.cat([memory.states, memory.states.new_zeros(len(memory.states), extra, memory.states.size(2))], 1)
     beyond = ~length_mask(memory.lengths, states.size(1))
-    return replace(memory, states=states.masked_fill(beyond.unsqueeze(2), 3.0))
+    tokens = memory.tokens
+    if tokens is not None:
+        tokens = torch.cat([tokens, tokens[:, :1].repeat_interleave(extra, 1)], 1)
+        tokens = tokens.masked_fill(beyond, int(tokens[0, 0]))
+    return replace(memory, states=states.masked_fill(beyond.unsqueeze(2), 3.0), tokens=tokens)
 
 
 def cut(memory: Memory) -> Memory:
     """The same memory without padding beyond its longest source."""
-    return replace(memory, states=memory.states[:, : int(memory.lengths.max())])
+    size = int(memory.lengths.max())
+    tokens = None if memory.tokens is None else memory.tokens[:, :size]
+    return replace(memory, states=memory.states[:, :size], tokens=tokens)
 
 
 class DecoderContract:

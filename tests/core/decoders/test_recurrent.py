@@ -183,7 +183,7 @@ def test_memories_are_kept_once_a_source() -> None:
         ({"attention": "none", "input_feeding": True}, "attention is none.*input_feeding is True"),
         ({"attention": "none", "order": "bahdanau"}, "attention is none.*order is bahdanau"),
         ({"order": "bahdanau", "input_feeding": True}, "input_feeding.*order: luong"),
-        ({"attention": "multiplicative"}, "additive, dot, general or location.*multiplicative"),
+        ({"attention": "multiplicative"}, "additive, dot, general, location or coverage.*multiplicative"),
         ({"attention": "additive", "location": LocationOptions(width=5)}, "attention is additive.*attention: location"),
         ({"context_gate": True}, "context_gate is true, but order is luong.*order: bahdanau"),
         ({"order": "first"}, "luong or bahdanau.*first"),
