@@ -239,7 +239,9 @@ def _report(chunk: Sequence[Line], data: TextData, name: str, summary: Summary) 
             summary.report(f"{name}:{line.number}: {line.problem}")
         # A token has at least one byte, the prefix apart, so that few lines are cut into tokens twice.
         elif len(line.text.encode()) >= limit and (length := len(data.source_tokenizer.encode(line.text))) > limit:
-            summary.report(f"{name}:{line.number}: {length} tokens, only the first {limit} were read")
+            summary.report(
+                f"{name}:{line.number}: {length} tokens, only the {data.limits.source_end} {limit} were read"
+            )
 
 
 def _draw_attention(

@@ -21,15 +21,15 @@ class DroppedTable(TokenTable):
         plain: the rows without dropout.
         texts: what they were cut from.
         dropout: cuts words.
-        limit: the most tokens of a row, end token not counted.
+        kept: which of a row's tokens stay, end token not counted.
         eos: what ends a row; None for nothing.
     """
 
     def __init__(
-        self, plain: TokenTable, texts: Sequence[str], dropout: MergeDropout, limit: int, eos: int | None
+        self, plain: TokenTable, texts: Sequence[str], dropout: MergeDropout, kept: slice, eos: int | None
     ) -> None:
         self.values, self.lengths, self.ends = plain.values, plain.lengths, plain.ends
-        self.dropout, self.limit, self.eos = dropout, limit, eos
+        self.dropout, self.kept, self.eos = dropout, kept, eos
         numbers: dict[str, int] = {}
         rows = [[numbers.setdefault(word, len(numbers)) for word in dropout.words(text)] for text in texts]
         self.words = TokenTable(rows)
@@ -43,7 +43,7 @@ class DroppedTable(TokenTable):
         cut, spellings = self.dropout.cut, self.spellings
         ids = [index for word, variant in zip(words, variants, strict=True) for index in cut(spellings[word], variant)]
         end = [] if self.eos is None else [self.eos]
-        return torch.tensor(ids[: self.limit] + end, dtype=torch.int64)
+        return torch.tensor(ids[self.kept] + end, dtype=torch.int64)
 
 
 def drop_merges(
@@ -70,7 +70,7 @@ def drop_merges(
     targets = [pair.targets[0] for pair in dataset.pairs]
     return TextDataset(
         dataset.pairs,
-        DroppedTable(dataset.sources, sources, source_dropout, limits.source, eos),
-        DroppedTable(dataset.targets, targets, target_dropout, limits.target, target_tokenizer.specials.eos),
+        DroppedTable(dataset.sources, sources, source_dropout, limits.kept_source, eos),
+        DroppedTable(dataset.targets, targets, target_dropout, slice(limits.target), target_tokenizer.specials.eos),
         dataset.pad,
     )

@@ -24,6 +24,7 @@ from core.errors import ConfigError
 from core.tokenization import TrainedTokenizer
 
 Overlong = Literal["truncate", "drop"]
+End = Literal["first", "last"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,24 @@ class Limits:
         target: the most target tokens, without the end token.
         overlong: what happens to longer training pairs; in validation and test they are always truncated.
         append_eos: end the source with the end token. An empty source is the end token alone in any case.
+        source_end: which of an over-long source's tokens stay: the first, or the last, as of a dialogue.
     """
 
     source: int = 256
     target: int = 256
     overlong: Overlong = "drop"
     append_eos: bool = True
+    source_end: End = "first"
 
     def __post_init__(self) -> None:
         for side in ("source", "target"):
             if getattr(self, side) < 1:
                 raise ConfigError(f"data.max_{side}_length must be at least 1, got {getattr(self, side)}")
+
+    @property
+    def kept_source(self) -> slice:
+        """The tokens of a source that stay."""
+        return slice(self.source) if self.source_end == "first" else slice(-self.source, None)
 
 
 class TokenTable:
@@ -123,7 +131,7 @@ def spread_references(pairs: Sequence[TextPair]) -> list[TextPair]:
 
 def close_source(ids: Sequence[int], limits: Limits, eos: int) -> list[int]:
     """Cuts a source to its limit and ends it."""
-    kept = list(ids[: limits.source])
+    kept = list(ids[limits.kept_source])
     return [*kept, eos] if limits.append_eos or not kept else kept
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from core.data.collate import Example, collate, pad_tokens
 from core.data.corpus import TextPair, numbered
 from core.data.dropout import drop_merges
-from core.data.encode import Limits, Overlong, TokenTable, encode_pairs, spread_references
+from core.data.encode import End, Limits, Overlong, TokenTable, encode_pairs, spread_references
 from core.data.loader import text_loader
 from core.data.report import SplitReport, count_seen, report_table
 from core.errors import ConfigError
@@ -180,3 +181,12 @@ class TestReport:
         assert len(lines) == 3
         assert lines[1].split() == ["train", "29,000", "5", "1/2", "3/4", "0", "0", "0", "0", "6.2%"]
         assert len({len(line) for line in lines}) == 1
+
+
+def test_of_a_source_that_is_too_long_either_end_may_stay() -> None:
+    pairs, both = numbered(["abcabc"], ["a"]), (characters(), characters())
+    rows = {
+        end: encode_pairs(pairs, *both, Limits(source=2, source_end=end), training=False)[0][0].source.tolist()
+        for end in get_args(End)
+    }
+    assert rows == {"first": [4, 5, 2], "last": [5, 6, 2]}
