@@ -301,8 +301,8 @@ class Seq2SeqModule(LightningModule):
 def portable(config: dict[str, Any], model: EncoderDecoder) -> dict[str, Any]:
     """Adds to a run's options those with which its parts can be made where what they were made from isn't."""
     config = deepcopy(config)
-    for name, part in (("encoder", model.encoder), ("decoder", model.decoder)):
-        if config and (options := part.portable_options()):
+    for name, part in model.named_children():
+        if config and isinstance(part, Encoder | Decoder) and (options := part.portable_options()):
             config["model"][name].setdefault("init_args", {}).update(options)
     return config
 
