@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from core.audio.clip import AudioClip, AudioInfo, segment
 from core.audio.read import probe, read_native
 from core.audio.resample import resampled_length
-from core.data.audio_report import TITLES, AudioReport, Problem, audio_table, gather
+from core.data.audio_report import TITLES, AudioReport, Problem, audio_table
+from core.data.findings import gather
 from core.data.speech import Utterance
 from core.errors import ConfigError, DataError
 
@@ -96,7 +97,7 @@ def check_utterances(
             kept.append(replace(utterance, duration=info.seconds, sample_rate=info.sample_rate))
             lengths.append(resampled_length(info.frames, info.sample_rate, sample_rate))
     seconds = sum(utterance.duration or 0 for utterance in kept)
-    report = AudioReport(len(utterances), len(kept), seconds / 3600, gather(found, dropping))
+    report = AudioReport(len(utterances), len(kept), seconds / 3600, gather(found, dropping, TITLES))
     if on_bad_example == "raise":
         _raise_bad(report, bad)
     return kept, np.array(lengths, dtype=np.int64), report

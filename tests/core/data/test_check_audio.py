@@ -8,8 +8,9 @@ import pytest
 
 from core.audio.clip import AudioClip
 from core.audio.read import read_audio
-from core.data.audio_report import AudioReport, Finding
+from core.data.audio_report import AudioReport
 from core.data.check_audio import AudioLimits, audio_table, check_utterances
+from core.data.findings import Finding
 from core.data.speech import Utterance
 from core.errors import ConfigError, DataError
 from tests.core.data.speech import write_noise

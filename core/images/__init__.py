@@ -1,0 +1,1 @@
+"""What is about images: reading them, and turning them into tensors."""
