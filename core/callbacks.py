@@ -37,12 +37,15 @@ class FitOptions:
         patience: validations without a better score until training stops; None to go on.
         save_every: updates between two writes of last.ckpt, from which a killed run resumes.
         keep: how many checkpoints of past validations stay, as step=N.ckpt, for `python -m core.checkpoint average`.
+        weights: a checkpoint of the same model whose weights and tokenizers training begins with, at update 0 with a
+            fresh optimizer; where --ckpt_path names a run to go on with, that has the weights.
     """
 
     ema_decay: float = 0.0
     patience: int | None = None
     save_every: int = 500
     keep: int = 0
+    weights: Path | None = None
 
 
 def fit_callbacks(

@@ -99,11 +99,12 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
     _choose_precision(config, verb)
     _end_schedule(config)
     _check_distribution(config)
-    if checkpoint is not None and config.data.tokenizers is None:
-        config.data.tokenizers = config.ckpt_path
+    plain = _plain_config(parser, config)  # without the tokenizers of a checkpoint, which may be gone one day
+    if config.data.tokenizers is None:
+        config.data.tokenizers = config.ckpt_path or config.fit.weights
     init = parser.instantiate_classes(config)
     module: Seq2SeqModule = init.model
-    module.config = _plain_config(parser, config)
+    module.config = plain
     RUNS[verb](Run(name, task, config, init, module, init.data))
 
 
@@ -161,6 +162,8 @@ def fit(run: Run) -> None:
         (folder / "config.yaml").write_text(yaml.safe_dump(run.module.config, sort_keys=False))
         print(f"run directory: {folder}")
     with _one_line_for_other_weights():
+        if run.config.ckpt_path is None and run.init.fit.weights is not None:
+            _load_weights(run, run.init.fit.weights)
         trainer.fit(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True)
 
 
@@ -207,11 +210,16 @@ def _predict(run: Run) -> None:
         run.module.to("cuda")
     _add_members(run)
     with _one_line_for_other_weights():
-        checkpoint = read_checkpoint(run.config.ckpt_path)
-        run.module.on_load_checkpoint(checkpoint)
-        run.module.load_state_dict(checkpoint["state_dict"])
+        _load_weights(run, run.config.ckpt_path)
     options = run.task.options(**{option.name: getattr(run.init, option.name) for option in fields(run.task.options)})
     run.task.predict(run.module, run.data, options)
+
+
+def _load_weights(run: Run, path: str | Path) -> None:
+    """Puts a checkpoint's weights, and nothing else of it, into the module."""
+    checkpoint = read_checkpoint(path, run.name)
+    run.module.on_load_checkpoint(checkpoint)
+    run.module.load_state_dict(checkpoint["state_dict"])
 
 
 def _checkpoint(task: str, verb: str, arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -316,8 +324,9 @@ def _one_line_for_other_weights() -> Iterator[None]:
         if "loading state_dict" not in str(error):
             raise
         raise CheckpointError(
-            "the checkpoint's weights don't fit the model that the options describe; leave model options out: the "
-            f"checkpoint carries its own ({' '.join(str(error).split())[:300]})"
+            "the checkpoint's weights don't fit the model that the options describe; leave model options out, as "
+            "--ckpt_path carries its own, or give those of the run that --fit.weights is of"
+            f" ({' '.join(str(error).split())[:300]})"
         ) from error
 
 

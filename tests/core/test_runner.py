@@ -133,6 +133,20 @@ def test_another_optimizer_starts_from_its_own_defaults(shell: Shell, tmp_path: 
     assert not group["fused"]
 
 
+def test_training_may_begin_with_another_run_s_weights(trained: Trained, shell: Shell, tmp_path: Path) -> None:
+    options = [*tiny_options(trained.corpus), "--trainer.max_steps=1", "--model.optimizer.lr=0.0"]
+    options += ["--trainer.default_root_dir", str(tmp_path), "--run=again"]
+    other = shutil.copy(trained.best, tmp_path / "other.ckpt")
+    assert shell("fit", *options, "--fit.weights", other, "--data.tokenizer.lowercase", "true").code == 0
+    (tmp_path / "other.ckpt").unlink()  # nothing of it is needed any more
+    last = read_checkpoint(tmp_path / "mt" / "again" / "last.ckpt")
+    assert last["global_step"] == 1
+    before = read_checkpoint(trained.best)
+    assert last[KEY]["tokenizers"] == before[KEY]["tokenizers"]
+    assert all(torch.equal(weight, before["state_dict"][name]) for name, weight in last["state_dict"].items())
+    assert shell("test", "--ckpt_path", tmp_path / "mt" / "again" / "last.ckpt").code == 0
+
+
 # What is refused
 
 
