@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.generation.constraints import Constraints, check_constraints
 from core.generation.lengths import length_limits
 from core.generation.options import GenerationOptions, Hypothesis
-from core.generation.processors import make_processors
+from core.generation.processors import Processor, make_processors
 from core.generation.randomness import content_keys
 from core.generation.scorers import ModelScorer, Scorer
 from core.generation.search import Judges, search
@@ -35,6 +35,7 @@ def generate(
     scorers: Sequence[Scorer] = (),
     keys: Sequence[int] | None = None,
     model_weight: float = 1.0,
+    rules: Sequence[Processor] = (),
 ) -> list[list[Hypothesis]]:
     """Writes targets for B sources. A source's result doesn't depend on the others in its batch.
 
@@ -47,6 +48,7 @@ def generate(
         scorers: what else adds to the score of a token.
         keys: a number for each source that its draws depend on; without it equal sources get equal draws.
         model_weight: what the models' log-probabilities are multiplied by, beside those of the scorers; at least 0.
+        rules: what else forbids tokens, beside the options and the constraints; made for these sources.
 
     Returns:
         for each source at most `n_best` hypotheses, best first, and at least one: finished ones before those that were
@@ -69,7 +71,7 @@ def generate(
         device = memory.states.device
         limits = length_limits(options, constraints, memory.lengths)
         judges = Judges(model, scorers, options.preselect, specials.eos)
-        processors = make_processors(options, constraints, specials, len(source), device)
+        processors = make_processors(options, constraints, specials, len(source), device, rules)
         strategy: Strategy
         if options.sample:
             keys = content_keys(source) if keys is None else keys

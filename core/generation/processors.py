@@ -139,9 +139,14 @@ class ForcedPrefix(Processor):
 
 
 def make_processors(
-    options: GenerationOptions, constraints: Constraints, specials: Specials, batch: int, device: torch.device
+    options: GenerationOptions,
+    constraints: Constraints,
+    specials: Specials,
+    batch: int,
+    device: torch.device,
+    others: Sequence[Processor] = (),
 ) -> tuple[Processor, ...]:
-    """The rules that are asked for, for a batch of sources; begin token and padding are never written."""
+    """The rules that are asked for, for a batch of sources, and others; begin token and padding are never written."""
     never = {specials.pad, specials.bos, *constraints.banned} - {specials.eos}
     rules: list[Processor] = [ForbiddenTokens(sorted(never), device)] if never else []
     if options.min_length:
@@ -150,6 +155,7 @@ def make_processors(
         rules.append(ForbiddenPhrases(phrases, device))
     if options.no_repeat_ngram:
         rules.append(NoRepeatNgram(options.no_repeat_ngram))
+    rules += others
     if any(constraints.prefixes):
         return (ForcedPrefix([constraints.prefix_of(source) for source in range(batch)], rules, device),)
     return tuple(rules)
