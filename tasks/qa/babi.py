@@ -28,6 +28,8 @@ class BabiCorpus(QaCorpus):
         ConfigError: there is no such task, or the share isn't above 0 and below 1.
     """
 
+    has_kinds = True
+
     def __init__(self, folder: Path, tasks: list[int] | None = None, held_out: float = 0.1) -> None:
         self.folder = Path(folder)
         self.tasks = list(tasks or range(1, TASKS + 1))

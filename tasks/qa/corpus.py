@@ -52,7 +52,13 @@ class QaExample:
 
 
 class QaCorpus(ABC):
-    """A source of questions. Choose one in YAML by its class name: `data.corpus: SquadCorpus`."""
+    """A source of questions. Choose one in YAML by its class name: `data.corpus: SquadCorpus`.
+
+    Attributes:
+        has_kinds: the titles are kinds of questions, each of which is scored by itself.
+    """
+
+    has_kinds: bool = False
 
     @abstractmethod
     def read(self, split: Split) -> list[QaExample]:
