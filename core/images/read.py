@@ -94,13 +94,20 @@ def probe_image(ref: ImageRef, max_pixels: int = MAX_PIXELS) -> ImageInfo:
             *image.size,
             image.format or "",
             image.mode,
-            image.getexif().get(ORIENTATION, 1) not in (0, 1),
+            _orientation(image) not in (0, 1),
             image.has_transparency_data,
             getattr(image, "n_frames", 1),
         )
         if image.format == "PNG" and info.frames == 1:  # the others' check is of the header alone
             image.verify()
     return info
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number for how the camera was held; of a PNG only what stands before its pixels, which stay undecoded."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(ORIENTATION, 1))
 
 
 def read_image(ref: ImageRef, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -173,6 +180,12 @@ def _file(ref: ImageRef) -> Path | io.BytesIO:
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror}", ref.name) from error
     return ref.path
+
+
+def _rotated(image: Image.Image) -> bool:
+    if image.format == "PNG" and "exif" not in image.info:
+        return False  # Pillow would decode the image to look for EXIF behind its pixels
+    return image.getexif().get(ORIENTATION, 1) not in (0, 1)
 
 
 @cache
