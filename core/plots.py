@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn import functional
 
 from core.errors import DataError
 from core.metrics.lengths import LengthBucket
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DPI = 150
 CELL = 0.28  # inches for a token in a heat map
+DARK = 0.15  # how bright an image is where nobody looks
 MARKERS = "osD^vPX*"  # so that curves differ without colours too
 
 
@@ -104,6 +106,36 @@ def sound_figure(
         axes[2].tick_params(axis="y", length=0, labelsize=6)
         axes[2].set_ylabel("attention")
     axes[-1].set_xlabel("seconds")
+    return figure
+
+
+def looks_figure(image: Tensor, weights: Tensor, words: Sequence[str], columns: int = 5) -> Figure:
+    """Draws where a model looked in an image word by word: the image, then it once a word, lit where it looked.
+
+    Letters: H height, W width, T words, R rows and C columns of the grid.
+
+    Args:
+        image: (3, H, W), red, green and blue in [0, 1].
+        weights: (T, R, C), each at or above zero; a word's largest weight is fully lit.
+        words: T of them.
+        columns: pictures in a row.
+
+    Raises:
+        ValueError: the weights don't have the words' number.
+    """
+    if weights.dim() != 3 or len(weights) != len(words):
+        raise ValueError(f"weights are {tuple(weights.shape)}, expected ({len(words)} words, rows, columns)")
+    light = functional.interpolate(weights.float().unsqueeze(1), image.shape[1:], mode="bilinear")  # (T, 1, H, W)
+    light = light / light.amax((1, 2, 3), keepdim=True).clamp(min=1e-9)
+    pictures = [image, *(image * (DARK + (1 - DARK) * each) for each in light)]
+    rows = -(-len(pictures) // columns)
+    figure = _figure(1.7 * columns, 1.95 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, picture, word in zip(axes, pictures, ["", *_labels(words)], strict=False):
+        axis.imshow(picture.clamp(0, 1).permute(1, 2, 0).numpy())
+        axis.set_title(word, fontsize=10)
     return figure
 
 

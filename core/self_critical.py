@@ -196,9 +196,9 @@ def sample_log_probs(model: EncoderDecoder, source: Source, samples: Samples, sp
     """
     memory = repeated(model.encode(source), len(samples.lengths))
     is_token = length_mask(samples.lengths, samples.tokens.size(1))
-    features = model.decoder.features(shift_right(samples.tokens, specials.bos), memory)[is_token]
-    never = torch.tensor(sorted({specials.pad, specials.bos} - {specials.eos}), device=features.device)
-    logits = model.decoder.head(features).float().index_fill(1, never, -inf)
+    logits = model.decoder.score_at(shift_right(samples.tokens, specials.bos), memory, is_token).float()
+    never = torch.tensor(sorted({specials.pad, specials.bos} - {specials.eos}), device=logits.device)
+    logits = logits.index_fill(1, never, -inf)
     chosen = logits.gather(1, samples.tokens[is_token].unsqueeze(1)).squeeze(1)
     ends = samples.lengths.cumsum(0)[samples.cut] - 1  # where a sample that was cut didn't end
     others = logits[ends].index_fill(1, torch.tensor([specials.eos], device=ends.device), -inf)
