@@ -5,10 +5,8 @@ Letters: B batch, S states, D width, L layers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,8 +14,11 @@ from torch import Tensor, nn
 
 from core.encoders.freezing import Freezable
 from core.errors import CheckpointError, ConfigError
+from core.pretrained_files import check_folder, located, quiet, unreadable
 
+WANTED = "config.json, model.safetensors, and preprocessor_config.json or tokenizer.json"
 Layers = Literal["last", "weighted"]
+Descriptions = tuple[dict[str, Any], dict[str, Any]]
 
 # Entries of their files that say nothing of the architecture, or follow from it, or would change the weights' type.
 IDLE = {"_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version", "id2label"}
@@ -30,101 +31,100 @@ class Architecture:
 
     Attributes:
         config: transformers' options of the model, "model_type" among them.
-        feature_extractor: transformers' options of what stands before it.
+        feature_extractor: transformers' options of what stands before it; for text what the encoder or decoder reads
+            before a text.
         path: where the weights are; None where a checkpoint of ours brings them.
+        option: the option whose path that is.
     """
 
     config: dict[str, Any]
     feature_extractor: dict[str, Any]
     path: str | None
+    option: str = "model.encoder.path"
 
     @classmethod
-    def of(cls, path: str | None, architecture: Mapping[str, Any] | None, known: Collection[str]) -> Architecture:
+    def of(
+        cls,
+        path: str | None,
+        architecture: Mapping[str, Any] | None,
+        known: Collection[str],
+        part: Literal["encoder", "decoder"] = "encoder",
+        describe: Callable[[str], Descriptions] | None = None,
+    ) -> Architecture:
         """Reads the architecture of a folder or hub id, or takes the one that a checkpoint of ours carries.
 
         Args:
             path: the folder or hub id; not read where there is an architecture.
             architecture: what `plain` gave.
             known: the model types that the caller can make.
+            part: what the caller is.
+            describe: reads what a path says; None for `read_descriptions`.
 
         Raises:
             ConfigError: neither is given, or an architecture that isn't ours.
             CheckpointError: nothing to be read at the path, or a model of another type.
         """
+        option = f"model.{part}.path"
         if architecture is not None:
             if set(architecture) != {"config", "feature_extractor"}:
                 raise ConfigError(
-                    f"model.encoder.architecture must have the entries config and feature_extractor, got "
-                    f"{sorted(architecture)}: checkpoints set it; give model.encoder.path instead"
+                    f"model.{part}.architecture must have the entries config and feature_extractor, got "
+                    f"{sorted(architecture)}: checkpoints set it; give {option} instead"
                 )
-            return cls(dict(architecture["config"]), dict(architecture["feature_extractor"]), None)
+            return cls(dict(architecture["config"]), dict(architecture["feature_extractor"]), None, option)
         if path is None:
             raise ConfigError(
-                "model.encoder.path is missing: give the folder of a pretrained model (config.json, "
-                "preprocessor_config.json, model.safetensors), or its id on the Hugging Face hub"
+                f"{option} is missing: give the folder of a pretrained model ({WANTED}), or its id on the "
+                "Hugging Face hub"
             )
-        path = str(Path(path).expanduser())
-        found = cls(*read_descriptions(path), path)
-        if found.config.get("model_type") not in known:
+        path = located(path, option)
+        check_folder(path, option)
+        try:
+            with quiet():
+                found = cls(*(describe or read_descriptions)(path), path, option)
+        except (OSError, ValueError) as error:
+            raise unreadable(path, option, WANTED, error) from error
+        if found.model_type not in known:
             raise CheckpointError(
-                f"model.encoder.path: {path} holds a model of type {found.config.get('model_type')}, this encoder "
-                f"reads {', '.join(sorted(known))}"
+                f"{option}: {path} holds a model of type {found.model_type}, this {part} reads "
+                f"{', '.join(sorted(known))}"
             )
         return found
 
     @property
     def model_type(self) -> str:
         """Transformers' name of the kind of model."""
-        return str(self.config["model_type"])
+        return str(self.config.get("model_type"))
 
     def plain(self) -> dict[str, Any]:
         """The architecture as an option, for a checkpoint of ours."""
         return {"config": self.config, "feature_extractor": self.feature_extractor}
 
 
-def read_descriptions(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads what a folder or hub id says of a model and of what stands before it; never runs code of theirs.
+def read_descriptions(path: str) -> Descriptions:
+    """Reads what a folder or hub id says of a model and of its feature extractor; never runs code of theirs."""
+    from transformers import FeatureExtractionMixin
 
-    Raises:
-        CheckpointError: the folder, the hub, or a file in it isn't there.
-    """
-    from transformers import FeatureExtractionMixin, PretrainedConfig
-
-    check_folder(path)
-    try:
-        with quiet():
-            config, _ = PretrainedConfig.get_config_dict(path)
-            feature_extractor, _ = FeatureExtractionMixin.get_feature_extractor_dict(path)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    config, feature_extractor = (
-        {key: value for key, value in found.items() if key not in IDLE} for found in (config, feature_extractor)
-    )
-    return config, feature_extractor
+    config = read_config(path)
+    feature_extractor, _ = FeatureExtractionMixin.get_feature_extractor_dict(path)
+    return config, without_idle(feature_extractor)
 
 
-def check_folder(path: str) -> None:
-    """Raises CheckpointError for what can only be a folder but isn't one, before the hub is asked for it."""
-    looks_local = path.startswith((".", "/")) or path.count("/") > 1 or Path(path).exists()
-    if looks_local and not Path(path).is_dir():
-        raise CheckpointError(
-            f"model.encoder.path: there is no folder {path}; give one that `save_pretrained` of transformers wrote"
-        )
+def read_config(path: str) -> dict[str, Any]:
+    """Reads the config.json of a folder or hub id."""
+    from transformers import PretrainedConfig
+
+    return without_idle(PretrainedConfig.get_config_dict(path)[0])
 
 
-def unreadable(path: str, error: Exception) -> CheckpointError:
-    """Makes the error of a model that can't be read, with the first sentence of transformers' own."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    wanted = "config.json, preprocessor_config.json and model.safetensors"
-    if Path(path).is_dir():
-        return CheckpointError(f"model.encoder.path: the folder {path} must hold {wanted} ({reason})")
-    return CheckpointError(
-        f"model.encoder.path: {path} is no folder, and the Hugging Face hub doesn't give it ({reason}); without a way "
-        f"to the hub give the path of a folder that holds {wanted}"
-    )
+def without_idle(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out what says nothing of the architecture."""
+    return {key: value for key, value in options.items() if key not in IDLE}
 
 
-def make_model(model_class: Any, config: Any, architecture: Architecture, needed: str = "") -> Any:
+def make_model(
+    model_class: Any, config: Any, architecture: Architecture, needed: str = "", unneeded: str | None = None
+) -> Any:
     """Makes a model with its pretrained weights, in float32; with random ones where a checkpoint of ours brings them.
 
     Args:
@@ -132,6 +132,7 @@ def make_model(model_class: Any, config: Any, architecture: Architecture, needed
         config: transformers' configuration.
         architecture: where the weights are.
         needed: the prefix of the weights that must be there.
+        unneeded: the prefix of those that needn't be, nevertheless; None for no such.
 
     Raises:
         CheckpointError: weights that are missing, don't fit, or can't be read.
@@ -144,30 +145,16 @@ def make_model(model_class: Any, config: Any, architecture: Architecture, needed
                 architecture.path, config=config, dtype=torch.float32, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
-        raise unreadable(architecture.path, error) from error
+        raise unreadable(architecture.path, architecture.option, "config.json and model.safetensors", error) from error
     missing = sorted(name for name in report["missing_keys"] if name.startswith(needed))
+    if unneeded is not None:
+        missing = [name for name in missing if not name.startswith(unneeded)]
     if missing:
         raise CheckpointError(
-            f"model.encoder.path: {architecture.path} lacks {len(missing)} weights of {model_class.__name__}, "
+            f"{architecture.option}: {architecture.path} lacks {len(missing)} weights of {model_class.__name__}, "
             f"{missing[0]} among them"
         )
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' reports and progress bars away: what matters of them is raised here."""
-    from transformers.utils import logging
-
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
 
 
 class PretrainedModel(Freezable):
