@@ -73,6 +73,44 @@ class TextBatch(Source):
         return replace(chosen, segments=segments)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtendedTextBatch(TextBatch):
+    """Token ids, and those that the source's own words have: words that the vocabulary of V types lacks.
+
+    Attributes:
+        extended: (B, S) int64, the values, but with ids from V on where these have the unknown token: V + n for the
+            n-th own word of its source.
+        own_words: the own words of each source, as the tokenizer's pieces.
+    """
+
+    extended: Tensor
+    own_words: tuple[tuple[str, ...], ...]
+
+    @property
+    def extra_types(self) -> int:
+        """How many own words the richest source has."""
+        return max(map(len, self.own_words), default=0)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Returns a copy on the device."""
+        return replace(super().to(device, non_blocking), extended=self.extended.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Returns a copy in page-locked memory."""
+        return replace(super().pin_memory(), extended=self.extended.pin_memory())
+
+    def select(self, rows: Tensor) -> Self:
+        """Returns the examples of those rows (N,), cut to the longest of them."""
+        chosen = super().select(rows)
+        own_words = tuple(self.own_words[row] for row in rows.tolist())
+        return replace(chosen, extended=self.extended[rows, : chosen.values.size(1)], own_words=own_words)
+
+
+def own_words(source: Source, row: int) -> tuple[str, ...]:
+    """What the ids from the vocabulary's size on stand for in targets of one source of a batch; nothing without any."""
+    return source.own_words[row] if isinstance(source, ExtendedTextBatch) else ()
+
+
 @dataclass(frozen=True)
 class AudioBatch(Source):
     """Sound: values (B, S) float32, mono samples in [-1, 1] at the model's sample rate, lengths in samples."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from core.batch import Seq2SeqBatch, TextBatch, shift_right
 from core.decoders.base import Decoder
 from core.encoders.base import Memory
 from core.errors import ConfigError
-from core.heads import VocabularyHead
+from core.heads import CopyHead, VocabularyHead
+from core.layers.coverage import coverage_loss
 from core.layers.cross_entropy import smoothed_cross_entropy, smoothed_cross_entropy_logits
 from core.masks import length_mask
 from core.seq2seq import EncoderDecoder
@@ -57,9 +59,51 @@ class Objective(nn.Module, ABC):
         """
 
 
-def target_loss(decoder: Decoder, inputs: Tensor, target: TextBatch, memory: Memory, smoothing: float) -> Loss:
-    """Cross-entropy of a target, given the tokens (B, T) that the decoder reads in its place."""
-    return features_loss(decoder, decoder.features(inputs, memory), target, smoothing)
+def target_loss(
+    decoder: Decoder, inputs: Tensor, target: TextBatch, memory: Memory, smoothing: float, coverage: float | None = None
+) -> Loss:
+    """Cross-entropy of a target, given the tokens (B, T) that the decoder reads in its place.
+
+    Args:
+        decoder: what is scored.
+        inputs: (B, T).
+        target: B targets.
+        memory: of their sources.
+        smoothing: the share of the target's probability that is spread over the vocabulary.
+        coverage: the weight of the coverage loss (`core.layers.coverage`), which `Loss.parts` has before it is
+            weighted; None where it isn't wanted.
+
+    Raises:
+        ConfigError: coverage is wanted of a decoder that doesn't tell where it looks.
+    """
+    if coverage is None and not decoder.copies:
+        return features_loss(decoder, decoder.features(inputs, memory), target, smoothing)
+    features, weights = decoder.read(inputs, memory)
+    loss = read_loss(decoder, features, weights, target, memory, smoothing)
+    if coverage is None:
+        return loss
+    if weights is None:
+        raise ConfigError(
+            f"objective.coverage needs attention that tokens are copied by, but {type(decoder).__name__} has none: set "
+            f"model.decoder.copy=true (a recurrent decoder may have any attention instead), or objective.coverage=0"
+        )
+    is_token = length_mask(target.lengths, target.values.size(1))
+    overlap = coverage_loss(weights.float(), is_token, memory.mask)
+    return replace(loss, total=loss.total + coverage * overlap, parts={"coverage": overlap.detach()})
+
+
+def read_loss(
+    decoder: Decoder, features: Tensor, weights: Tensor | None, target: TextBatch, memory: Memory, smoothing: float
+) -> Loss:
+    """Cross-entropy of a target, given what `Decoder.read` made of its places: (B, T, D), and (B, T, S) or None."""
+    sources = decoder.copyable(memory)
+    if sources is None:
+        return features_loss(decoder, features, target, smoothing)
+    assert weights is not None
+    assert isinstance(decoder.head, CopyHead)
+    is_token = length_mask(target.lengths, target.values.size(1))
+    total, nll = decoder.head.loss(features, weights, sources, target.values, is_token, smoothing)
+    return Loss(total, nll, target.lengths.sum())
 
 
 def features_loss(decoder: Decoder, features: Tensor, target: TextBatch, smoothing: float) -> Loss:
@@ -84,17 +128,38 @@ def required_target(batch: Seq2SeqBatch) -> TextBatch:
 
 
 class CrossEntropy(Objective):
-    """Teacher forcing with label smoothing (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4)."""
+    """Teacher forcing with label smoothing (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4).
 
-    def __init__(self, label_smoothing: float = 0.1) -> None:
+    Args:
+        label_smoothing: the share of the target's probability that is spread evenly over the vocabulary.
+        coverage: the weight of the coverage loss (See, Liu and Manning 2017, equation 13), whose lambda is 1: what is
+            attended to again costs. "coverage" is logged beside the loss, over the tokens, unweighted.
+        coverage_from: updates before it counts; the paper's models learn without it first.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+
+    def __init__(self, label_smoothing: float = 0.1, coverage: float = 0.0, coverage_from: int = 0) -> None:
         super().__init__()
         self.label_smoothing = check_share("objective.label_smoothing", label_smoothing)
+        for name, value in (("coverage", coverage), ("coverage_from", coverage_from)):
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"objective.{name} must be a finite number that is at least 0, got {value}")
+        self.coverage, self.coverage_from = coverage, coverage_from
+
+    def coverage_weight(self, step: int) -> float | None:
+        """What the coverage loss is multiplied by at an update; None where it is never wanted."""
+        if not self.coverage:
+            return None
+        return self.coverage if step >= self.coverage_from else 0.0
 
     def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
         """Scores a batch with the reference as the decoder's input."""
         target = required_target(batch)
         inputs = shift_right(target.values, specials.bos)
-        return target_loss(model.decoder, inputs, target, model.encode(batch.source), self.label_smoothing)
+        memory, coverage = model.encode(batch.source), self.coverage_weight(step)
+        return target_loss(model.decoder, inputs, target, memory, self.label_smoothing, coverage)
 
 
 class ScheduledSampling(Objective):
@@ -158,11 +223,9 @@ class ScheduledSampling(Objective):
         return target_loss(model.decoder, inputs, target, memory, self.label_smoothing)
 
     def _mix_parallel(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:
-        replaced = torch.nonzero(~keep, as_tuple=True)
-        rows, places = replaced
-        features = decoder.features(reference, memory)[rows, places - 1]  # what was said of that place
+        said = F.pad(~keep[:, 1:], (0, 1))  # True where what the decoder says goes into the place after it
         inputs = reference.clone()
-        inputs[replaced] = self._choose(decoder.head(features))
+        inputs[~keep] = self._choose(decoder.score_at(reference, memory, said))
         return inputs
 
     def _mix_stepwise(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
-from core.batch import Source
+from core.batch import ExtendedTextBatch, Source, TextBatch
 from core.decoders.base import Decoder
 from core.encoders.base import Encoder, Memory
 from core.errors import ConfigError
@@ -15,9 +17,15 @@ class EncoderDecoder(nn.Module):
 
     Letters: B batch, T target length, V target vocabulary.
 
+    Attributes:
+        copies: the memory has the source's tokens, for a decoder that copies them.
+
     Raises:
-        ConfigError: the decoder was made for a memory of another width than the encoder's.
+        ConfigError: the decoder was made for a memory of another width than the encoder's, or copies what the encoder
+            doesn't give it.
     """
+
+    copies: bool = False
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
@@ -26,12 +34,26 @@ class EncoderDecoder(nn.Module):
                 f"model.decoder.memory_size is {decoder.memory_size}, but the encoder {type(encoder).__name__} gives "
                 f"states of width {encoder.d_model}: make the decoder with memory_size={encoder.d_model}"
             )
+        if decoder.copies:
+            check_copying(encoder, decoder)
         self.encoder = encoder
         self.decoder = decoder
+        self.copies = decoder.copies
 
     def encode(self, source: Source) -> Memory:
-        """Encodes a batch of sources to a memory of states (B, S, D)."""
+        """Encodes a batch of sources to a memory of states (B, S, D), with their tokens for a decoder that copies.
+
+        Raises:
+            ConfigError: the source can't be copied, or has words that the decoder has no types for.
+        """
         memory: Memory = self.encoder(source)
+        if self.copies:
+            return with_tokens(memory, source)
+        if isinstance(source, ExtendedTextBatch):
+            raise ConfigError(
+                "data.own_words is true, but the decoder has no types for the sources' own words: set "
+                "model.decoder.copy=true, or data.own_words=false"
+            )
         return memory
 
     def decode(self, tokens: Tensor, memory: Memory) -> Tensor:
@@ -42,6 +64,42 @@ class EncoderDecoder(nn.Module):
     def forward(self, source: Source, tokens: Tensor) -> Tensor:
         """Scores input tokens (B, T) given their sources: logits (B, T, V)."""
         return self.decode(tokens, self.encode(source))
+
+
+def check_copying(encoder: Encoder, decoder: Decoder) -> None:
+    """Raises ConfigError where a decoder that copies couldn't know the token of each of an encoder's states."""
+    name, table = type(encoder).__name__, encoder.embedding
+    if encoder.subsampling != 1:
+        raise ConfigError(
+            f"model.decoder.copy is true, but the encoder {name} makes one state of {encoder.subsampling} steps of its "
+            f"source: only tokens can be copied, each with a state of its own; set copy to false"
+        )
+    if table is not None and table.num_embeddings != decoder.embedding.num_embeddings:
+        raise ConfigError(
+            f"model.decoder.copy is true, but the source has {table.num_embeddings} types and the target "
+            f"{decoder.embedding.num_embeddings}: what is copied must be in both, so use a joint vocabulary "
+            f"(data.tokenizer.joint=true), or set copy to false"
+        )
+
+
+def with_tokens(memory: Memory, source: Source) -> Memory:
+    """Adds a text's tokens to its memory.
+
+    Raises:
+        ConfigError: the source isn't text, or hasn't one state for each token.
+    """
+    if not isinstance(source, TextBatch):
+        raise ConfigError(
+            f"model.decoder.copy is true, but the source is {type(source).__name__}: only a text's tokens can be copied"
+        )
+    if memory.states.size(1) != source.values.size(1):
+        raise ConfigError(
+            f"model.decoder.copy is true, but the encoder makes {memory.states.size(1)} states of "
+            f"{source.values.size(1)} tokens: copying needs one state for each token"
+        )
+    if isinstance(source, ExtendedTextBatch):
+        return replace(memory, tokens=source.extended, extra_types=source.extra_types)
+    return replace(memory, tokens=source.values)
 
 
 def tie_embeddings(encoder: Encoder, decoder: Decoder) -> None:

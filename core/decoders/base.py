@@ -82,6 +82,13 @@ class Decoder(nn.Module, ABC):
         features, weights = self.read(tokens, memory)
         return self.score(features, weights, self.copyable(memory))
 
+    def score_at(self, tokens: Tensor, memory: Memory, where: Tensor) -> Tensor:
+        """Scores as `forward`, at N places alone: input tokens (B, T) and a boolean (B, T) to (N, V)."""
+        if self.copies:
+            return self.forward(tokens, memory)[where]
+        logits: Tensor = self.head(self.features(tokens, memory)[where])
+        return logits
+
     @property
     def copies(self) -> bool:
         """Tells whether it copies tokens of the source."""

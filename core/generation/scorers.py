@@ -149,6 +149,11 @@ class LanguageModelScorer(Scorer):
 
     @override
     def start(self, source: Source, memory: Memory) -> DecoderStates:
+        if memory.extra_types:
+            raise ConfigError(
+                "a language model can't score the sources' own words, which it has no types for: decode without it, or "
+                "use a vocabulary of subwords"
+            )
         each = torch.zeros(len(source), dtype=torch.int64, device=self._memory.states.device)
         return DecoderStates((self._decoder.start(self._memory.select(each)),))
 
@@ -169,18 +174,20 @@ class TokenBonus(Scorer):
     """
 
     def __init__(self, bonus: float, vocab_size: int, eos: int) -> None:
-        self._bonuses = torch.full((vocab_size,), _checked("bonus", bonus))
+        self._bonus = _checked("bonus", bonus)
+        self._bonuses = torch.full((vocab_size,), bonus)
         self._bonuses[eos] = 0
         self.bounded = bonus <= 0
 
     @override
     def start(self, source: Source, memory: Memory) -> NoState:
-        self._bonuses = self._bonuses.to(memory.states.device)
+        own_words = self._bonuses.new_full((memory.extra_types,), self._bonus)
+        self._all = torch.cat([self._bonuses, own_words]).to(memory.states.device)
         return NoState()
 
     @override
     def step(self, tokens: Tensor, state: ScorerState, candidates: Tensor | None = None) -> tuple[Tensor, ScorerState]:
-        return self._bonuses.unsqueeze(0) if candidates is None else self._bonuses[candidates], state
+        return self._all.unsqueeze(0) if candidates is None else self._all[candidates], state
 
 
 def _weighed(log_probs: Tensor, weight: float, candidates: Tensor | None) -> Tensor:

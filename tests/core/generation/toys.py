@@ -144,10 +144,14 @@ def log_prob(model: EncoderDecoder, source: Source, tokens: Sequence[int], finis
 
 @torch.inference_mode()
 def exhaustive(
-    model: EncoderDecoder, source: Source, options: GenerationOptions, rule: Rule = lambda tokens: True
+    model: EncoderDecoder,
+    source: Source,
+    options: GenerationOptions,
+    rule: Rule = lambda tokens: True,
+    types: int | None = None,
 ) -> list[Hypothesis]:
-    """All finished hypotheses of one source that keep to a rule, best first."""
-    vocab_size = model.decoder.embedding.num_embeddings
+    """All finished hypotheses of one source that keep to a rule, best first, over the vocabulary or so many types."""
+    vocab_size = types or model.decoder.embedding.num_embeddings
     words = [t for t in range(vocab_size) if t not in (SPECIALS.pad, SPECIALS.bos, SPECIALS.eos)]
     found = []
     for size in range(options.min_length, options.max_length + 1):
