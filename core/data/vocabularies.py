@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
@@ -82,6 +82,8 @@ def cached_vocabularies(
 ) -> Vocabularies:
     """Takes the tokenizers of these texts and options from the cache, or trains them into it.
 
+    Pretrained ones are read from where they are.
+
     Processes that want the same ones at the same time wait for the first, which trains.
 
     Args:
@@ -90,6 +92,11 @@ def cached_vocabularies(
         options: how to train.
         cache: a directory, made if needed.
     """
+    if options.kind == "pretrained":
+        return _train(sources, targets, options)
+    if sources is not None and options.source_path is not None:
+        source, target = options.sides()
+        return replace(cached_vocabularies(None, targets, target, cache), source=train_tokenizer(sources, source))
     folder = cache / "tokenizers" / _key(sources, targets, options)
     with _locked(folder):
         if not any((folder / name).exists() for name in ("joint.json", "target.json")):

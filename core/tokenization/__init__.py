@@ -2,6 +2,7 @@
 
 from core.tokenization.base import Specials, Tokenizer
 from core.tokenization.options import TokenizerOptions
+from core.tokenization.pretrained import PretrainedTokenizer
 from core.tokenization.store import (
     load_tokenizer,
     read_tokenizer,
@@ -14,6 +15,7 @@ from core.tokenization.trained import TrainedTokenizer
 
 __all__ = [
     "CharacterTokenizer",
+    "PretrainedTokenizer",
     "Specials",
     "SubwordTokenizer",
     "Tokenizer",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from typing_extensions import Self
 
 from core.errors import ConfigError
 
-Kind = Literal["bpe", "unigram", "characters", "words"]
+Kind = Literal["bpe", "unigram", "characters", "words", "pretrained"]
 UnicodeForm = Literal["NFC", "NFKC", "none"]
 
 LEAST_BYTE_LEVEL = 260  # the 256 bytes and the specials: what every text can be written with
@@ -23,7 +23,8 @@ class TokenizerOptions:
 
     Attributes:
         kind: byte-pair encoding (Sennrich et al. 2016), unigram language model (Kudo 2018), characters, or words.
-            The first two are built from bytes and can write any text; the others know an unknown token.
+            The first two are built from bytes and can write any text; the others know an unknown token. Or
+            "pretrained": not trained, but read from `path`.
         vocab_size: the most types, specials included. A small text gives fewer.
         min_frequency: how often a merge, character or word must occur to become a type (unigram: not used).
         joint: one vocabulary for source and target; False gives each side its own, of this size.
@@ -32,6 +33,10 @@ class TokenizerOptions:
         collapse_whitespace: make any run of white space one space, and drop it at both ends.
         symbols: pieces that are one type wherever they stand in a text, as "<user>" before a turn. They are never cut,
             nothing is learnt across them, and there is one space between them and what is beside them.
+        own_words: words that aren't types can be copied from the source where they stand there, and are unknown elsewhere
+            (See et al. 2017); for kind "words" and one vocabulary, with `model.decoder.copy`.
+        path: a folder or hub id with a tokenizer of transformers, or package:NAME/FOLDER; for kind "pretrained".
+        source_path: the same for the source alone, beside a target whose tokenizer is trained as these options say.
     """
 
     kind: Kind = "bpe"
@@ -42,6 +47,9 @@ class TokenizerOptions:
     unicode_form: UnicodeForm = "NFC"
     collapse_whitespace: bool = True
     symbols: tuple[str, ...] = ()
+    own_words: bool = False
+    path: str | None = None
+    source_path: str | None = None
 
     def __post_init__(self) -> None:
         least = LEAST_BYTE_LEVEL if self.kind in ("bpe", "unigram") else 5
@@ -51,7 +59,43 @@ class TokenizerOptions:
             )
         if self.min_frequency < 1:
             raise ConfigError(f"tokenizer.min_frequency must be at least 1, got {self.min_frequency}")
+        if self.own_words and (self.kind != "words" or not self.joint):
+            raise ConfigError(
+                f"tokenizer.own_words needs kind words and joint=true, got kind {self.kind!r} and joint={self.joint}: "
+                "subwords can write any word, so set it to false for them"
+            )
         self._check_symbols()
+        self._check_paths()
+
+    def _check_paths(self) -> None:
+        if (self.kind == "pretrained") != (self.path is not None):
+            raise ConfigError(
+                f"tokenizer.kind is {self.kind!r} and tokenizer.path is {self.path!r}: kind pretrained and a path "
+                "belong together"
+            )
+        if self.source_path is not None and (self.joint or self.kind == "pretrained"):
+            raise ConfigError(
+                "tokenizer.source_path gives the source a vocabulary of its own beside a target's that is trained: set "
+                f"joint to false (it is {self.joint}) and kind to one that can be trained (it is {self.kind!r})"
+            )
+
+    def sides(self) -> tuple[TokenizerOptions, TokenizerOptions]:
+        """The options of the source's tokenizer and of the target's, where each has its own."""
+        target = replace(self, source_path=None)
+        if self.source_path is None:
+            return target, target
+        return replace(self, kind="pretrained", path=self.source_path, source_path=None), target
+
+    def wherever(self) -> TokenizerOptions:
+        """What of a pretrained tokenizer's options changes how it cuts; its path doesn't."""
+        return TokenizerOptions(
+            kind="pretrained",
+            lowercase=self.lowercase,
+            unicode_form=self.unicode_form,
+            collapse_whitespace=self.collapse_whitespace,
+            symbols=self.symbols,
+            path="",
+        )
 
     def _check_symbols(self) -> None:
         if self.symbols and not self.collapse_whitespace:
@@ -66,8 +110,8 @@ class TokenizerOptions:
                 raise ConfigError(f"tokenizer.symbols has {symbol!r} twice, or inside another: rename or remove one")
 
     def plain(self) -> dict[str, Any]:
-        """These options as plain data; without symbols it is what it was before there were any."""
-        options = asdict(self)
+        """These options as plain data; without symbols and paths it is what it was before there were any."""
+        options = {name: value for name, value in asdict(self).items() if value is not None}
         symbols = options.pop("symbols")
         return options | {"symbols": list(symbols)} if symbols else options
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.errors import CheckpointError, DataError
 from core.tokenization.options import TokenizerOptions
+from core.tokenization.pretrained import PretrainedTokenizer
 from core.tokenization.subwords import SubwordTokenizer, UnigramTokenizer
 from core.tokenization.symbols import CharacterTokenizer, WordTokenizer
 from core.tokenization.trained import TrainedTokenizer
@@ -22,6 +23,7 @@ CLASSES: dict[str, type[TrainedTokenizer]] = {
     "unigram": UnigramTokenizer,
     "characters": CharacterTokenizer,
     "words": WordTokenizer,
+    "pretrained": PretrainedTokenizer,
 }
 
 
@@ -32,7 +34,10 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> TrainedT
 
     Raises:
         DataError: there is no text in the texts.
+        CheckpointError: a pretrained tokenizer can't be read.
     """
+    if options.kind == "pretrained":
+        return PretrainedTokenizer.train((), options)
     kind = CLASSES[options.kind]
     parts = (part for text in texts for part in options.parts(options.normalise(text)))
     prepared = [kind.prefix + part for part in parts if part not in options.symbols]
