@@ -159,6 +159,8 @@ def _scaled(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def _normalised(pixels: Tensor, options: TransformOptions) -> Tensor:
-    """Bytes are scaled to [0, 1] first."""
-    values = pixels if pixels.is_floating_point() else pixels.float() / 255
-    return (values - torch.tensor(options.mean).view(3, 1, 1)) / torch.tensor(options.std).view(3, 1, 1)
+    """From bytes, or from fractions of 1."""
+    white = 1.0 if pixels.is_floating_point() else 255.0
+    mean, std = (white * torch.tensor(values).view(3, 1, 1) for values in (options.mean, options.std))
+    # Pillow's pixels lie channel by channel within each: in that order the arithmetic takes more than twice as long.
+    return (pixels.contiguous().float() - mean).div_(std)
