@@ -14,7 +14,7 @@ from core.data.corpus import Split
 from core.data.datamodule import Seq2SeqDataModule
 from core.data.sampler import BucketBatchSampler, Budget
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
-from core.errors import CheckpointError, DataError
+from core.errors import CheckpointError, ConfigError, DataError
 from core.tokenization import TokenizerOptions, TrainedTokenizer
 from tasks.qa.corpus import QaCorpus, QaExample
 from tasks.qa.windows import WindowDataset, WindowOptions, WindowReport, make_windows
@@ -67,6 +67,10 @@ class QaData(Seq2SeqDataModule):
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__(batch_tokens, eval_batch_tokens or batch_tokens, budget, num_workers, seed, tokenizers)
+        if tokenizer.own_words:
+            raise ConfigError(
+                "data.tokenizer.own_words isn't for questions: take kind bpe, or model.answer span, instead"
+            )
         self.corpus = corpus
         self.tokenizer_options = tokenizer
         self.window_options = WindowOptions(max_source_length, overlap, max_question_length, max_target_length)

@@ -13,9 +13,14 @@ import pytest
 
 from core.runner import run
 from tasks.asr.__main__ import load as asr
+from tasks.dialogue.__main__ import load as dialogue
 from tasks.mt.__main__ import load as mt
+from tasks.qa.__main__ import load as qa
 from tests.core.tiny import ROOT, corpus_options, write_corpus
 from tests.tasks.asr.tiny import sound_options, write_sounds
+from tests.tasks.dialogue.tiny import corpus_options as dialogue_options
+from tests.tasks.dialogue.tiny import write_dialogues
+from tests.tasks.qa.tiny import question_options, write_questions
 
 if TYPE_CHECKING:
     from core.cli import Load
@@ -35,7 +40,9 @@ class Tried:
 
 TASKS = {
     "asr": Tried(asr, write_sounds, sound_options, "--data.batch_seconds=3"),
+    "dialogue": Tried(dialogue, write_dialogues, dialogue_options, "--data.batch_tokens=400"),
     "mt": Tried(mt, write_corpus, corpus_options, "--data.batch_tokens=128"),
+    "qa": Tried(qa, write_questions, question_options, "--data.batch_tokens=512"),
 }
 RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*/*.yaml"))
 

@@ -30,5 +30,5 @@ def write_questions(folder: Path) -> None:
 def question_options(folder: Path) -> list[str]:
     """Options that make a run read the questions of a folder, with a tokenizer of its own."""
     files = [f"--data.corpus.{split}={folder / f'{split}.jsonl'}" for split in SIZES]
-    trained = ["--data.tokenizers=null", "--data.tokenizer.kind=words", "--data.tokenizer.min_frequency=1"]
+    trained = ["--data.tokenizers=null", "--data.tokenizer.min_frequency=1"]
     return ["--data.corpus=tasks.qa.jsonl.JsonlQa", *files, *trained, f"--data.cache_dir={folder / 'cache'}"]
