@@ -11,7 +11,7 @@ from core.data.dropout import DroppedTable
 from core.data.text_datamodule import TextDataModule
 from core.errors import ConfigError, DataError
 from core.tokenization import TokenizerOptions, save_tokenizer
-from tests.contracts.datamodule import DataModuleContract
+from tests.contracts.datamodule import TextDataModuleContract
 
 WORDS = ("the", "old", "dog", "sleeps", "under", "a", "tree", "and", "dreams", "of", "rabbits")
 OTHERS = ("der", "alte", "Hund", "schläft", "unter", "einem", "Baum", "und", "träumt", "von", "Hasen")
@@ -41,26 +41,26 @@ def make(cache: Path, corpus: Corpus | None = None, **options: object) -> TextDa
     return TextDataModule(corpus or Sentences(), **(defaults | options))  # type: ignore[arg-type]
 
 
-class TestJoint(DataModuleContract):
+class TestJoint(TextDataModuleContract):
     @pytest.fixture
     def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path)
 
 
-class TestApart(DataModuleContract):
+class TestApart(TextDataModuleContract):
     @pytest.fixture
     def data(self, tmp_path: Path) -> TextDataModule:
         options = TokenizerOptions(kind="characters", joint=False, lowercase=True)
         return make(tmp_path, tokenizer=options, append_eos=False, budget="longest")
 
 
-class TestTruncated(DataModuleContract):
+class TestTruncated(TextDataModuleContract):
     @pytest.fixture
     def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path, max_source_length=8, max_target_length=8, overlong="truncate")
 
 
-class TestWorkers(DataModuleContract):
+class TestWorkers(TextDataModuleContract):
     @pytest.fixture
     def data(self, tmp_path: Path) -> TextDataModule:
         return make(tmp_path, num_workers=1, corpus=Sentences(60, 5, 5))
