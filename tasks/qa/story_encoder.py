@@ -116,11 +116,13 @@ class StoryEncoder(Encoder):
         weights = self.places[place.clamp(max=len(self.places) - 1)]
         words = (self.embed(tokens) * weights).masked_fill(~there.unsqueeze(2), 0.0)
         sums = words.new_zeros(tokens.size(0), size, self.d_model)
-        return sums.scatter_add(1, segments.unsqueeze(2).expand_as(words), words)
+        summed: Tensor = sums.scatter_add(1, segments.unsqueeze(2).expand_as(words), words)
+        return summed
 
     def _ages(self, count: Tensor, size: int) -> Tensor:
         """Tells how old each sentence is: counts (B,) to (B, size, D), zero for the question and in padding."""
         number = torch.arange(size, device=count.device)
         age = (count.unsqueeze(1) - number).clamp(min=0)  # (B, size), 0 for the last sentence
         table = sinusoids(size, self.d_model).to(count.device)
-        return table[age] * (number > 0).unsqueeze(1) * self.d_model**-0.5
+        told: Tensor = table[age] * (number > 0).unsqueeze(1) * self.d_model**-0.5
+        return told

@@ -57,8 +57,8 @@ def test_normalisation_is_done_once() -> None:
     ],
 )
 def test_f1_of_words(said: str, wanted: str, expected: float) -> None:
-    for version in ("1.1", "2.0"):
-        assert f1(said, wanted, version) == pytest.approx(expected)  # type: ignore[arg-type]
+    assert f1(said, wanted, "1.1") == pytest.approx(expected)
+    assert f1(said, wanted, "2.0") == pytest.approx(expected)
 
 
 def test_what_is_nothing_but_articles() -> None:

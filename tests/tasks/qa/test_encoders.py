@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from tasks.qa.attentive_encoder import AttentiveEncoder, weighted
 from tasks.qa.story_encoder import StoryEncoder
 from tests.contracts.encoder import assert_close, assert_gradients
 
-ENCODERS = {
+ENCODERS: dict[str, Callable[[], Encoder]] = {
     "story": lambda: StoryEncoder(30, d_model=16, num_steps=3, num_heads=2, ffn_size=16, dropout=0.0, max_words=4),
     "attentive": lambda: AttentiveEncoder(30, d_model=16, num_layers=2, embedding_size=12, dropout=0.0),
 }
@@ -103,6 +105,6 @@ def test_tokens_of_the_question_are_marked() -> None:
         (lambda: AttentiveEncoder(9, num_layers=0), "num_layers must be at least 1"),
     ],
 )
-def test_sizes_that_can_t_be(make: object, complaint: str) -> None:
+def test_sizes_that_can_t_be(make: Callable[[], Encoder], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        make()  # type: ignore[operator]
+        make()
