@@ -80,11 +80,11 @@ class ExtendedTextBatch(TextBatch):
     Attributes:
         extended: (B, S) int64, the values, but with ids from V on where these have the unknown token: V + n for the
             n-th own word of its source.
-        own_words: the own words of each source, as the tokenizer's pieces.
+        own_words: the own words of each source, by the ids that the tokenizer gave them.
     """
 
     extended: Tensor
-    own_words: tuple[tuple[str, ...], ...]
+    own_words: tuple[tuple[int, ...], ...]
 
     @property
     def extra_types(self) -> int:
@@ -104,11 +104,6 @@ class ExtendedTextBatch(TextBatch):
         chosen = super().select(rows)
         own_words = tuple(self.own_words[row] for row in rows.tolist())
         return replace(chosen, extended=self.extended[rows, : chosen.values.size(1)], own_words=own_words)
-
-
-def own_words(source: Source, row: int) -> tuple[str, ...]:
-    """What the ids from the vocabulary's size on stand for in targets of one source of a batch; nothing without any."""
-    return source.own_words[row] if isinstance(source, ExtendedTextBatch) else ()
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class Seq2SeqModule(LightningModule):
         decoder_part = decoder(len(self.target_tokenizer), encoder_part.d_model)
         if tie_embeddings:
             tie_embedding_tables(encoder_part, decoder_part)
+        if decoder_part.copies:
+            vocabularies.require_shared()
         self.model = self.join(encoder_part, decoder_part)
         self.objective = CrossEntropy() if objective is None else objective
         self.optimizer_factory = optimizer

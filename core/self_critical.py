@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from core.batch import Seq2SeqBatch, Source, shift_right
+from core.batch import ExtendedTextBatch, Seq2SeqBatch, Source, shift_right
 from core.encoders.base import Memory
 from core.errors import ConfigError
 from core.generation import GenerationOptions, Hypothesis, generate
@@ -156,7 +156,13 @@ class SelfCritical(Objective):
         self.reward.prepare(references)
 
     def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
-        """Samples, scores, and weighs the samples' log-probabilities."""
+        """Samples, scores, and weighs the samples' log-probabilities.
+
+        Raises:
+            ConfigError: the sources have words of their own.
+        """
+        if isinstance(batch.source, ExtendedTextBatch):
+            raise ConfigError("SelfCritical can't train on tokenizer.own_words: set it to false, or use CrossEntropy")
         keys = torch.randint(2**62, (len(batch),)).tolist()  # by torch's seed: a resumed run draws the same
         found = generate(model, batch.source, self.drawing, specials, keys=keys)
         rewards = self.score(found, batch)

@@ -36,6 +36,7 @@ class EncoderDecoder(nn.Module):
             )
         if decoder.copies:
             check_copying(encoder, decoder)
+        decoder.share(encoder)
         self.encoder = encoder
         self.decoder = decoder
         self.copies = decoder.copies
@@ -51,8 +52,8 @@ class EncoderDecoder(nn.Module):
             return with_tokens(memory, source)
         if isinstance(source, ExtendedTextBatch):
             raise ConfigError(
-                "data.own_words is true, but the decoder has no types for the sources' own words: set "
-                "model.decoder.copy=true, or data.own_words=false"
+                "tokenizer.own_words is true, but the decoder has no types for the sources' own words: set "
+                "model.decoder.copy=true, or data.tokenizer.own_words=false"
             )
         return memory
 

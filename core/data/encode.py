@@ -19,9 +19,10 @@ from core.batch import Seq2SeqBatch
 from core.data.collate import Example, collate, pad_tokens
 from core.data.corpus import TextPair
 from core.data.dataset import ExampleDataset, Integers
+from core.data.own_words import number_own_words
 from core.data.report import SplitReport
 from core.errors import ConfigError
-from core.tokenization import TrainedTokenizer
+from core.tokenization import Specials, TrainedTokenizer
 
 Overlong = Literal["truncate", "drop"]
 End = Literal["first", "last"]
@@ -88,12 +89,18 @@ class TextDataset(ExampleDataset):
         sources: their source ids.
         targets: their target ids, with the end token; None at prediction.
         pad: the id of padding on both sides.
+        open_types: the vocabulary's size where ids from there on are words that it lacks; None where there are none.
     """
 
     def __init__(
-        self, pairs: Sequence[TextPair], sources: TokenTable, targets: TokenTable | None, pad: int = 0
+        self,
+        pairs: Sequence[TextPair],
+        sources: TokenTable,
+        targets: TokenTable | None,
+        pad: int = 0,
+        open_types: int | None = None,
     ) -> None:
-        self.pairs, self.sources, self.targets, self.pad = pairs, sources, targets, pad
+        self.pairs, self.sources, self.targets, self.pad, self.open_types = pairs, sources, targets, pad, open_types
 
     @property
     def source_lengths(self) -> Integers:
@@ -112,7 +119,8 @@ class TextDataset(ExampleDataset):
 
     def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
         """Makes a batch of examples."""
-        return collate(examples, partial(pad_tokens, pad=self.pad), self.pad)
+        batch = collate(examples, partial(pad_tokens, pad=self.pad), self.pad)
+        return batch if self.open_types is None else number_own_words(batch, self.open_types, Specials().unk)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -180,4 +188,5 @@ def encode_pairs(
         target_tokens=int(target_table.lengths.sum()),
     )
     pad = target_tokenizer.specials.pad
-    return TextDataset([pairs[row] for row in kept], source_table, target_table, pad), report
+    examples = [pairs[row] for row in kept]
+    return TextDataset(examples, source_table, target_table, pad, source_tokenizer.open_types), report

@@ -102,6 +102,7 @@ def text_loader(
         )
     kept = [index for index, row in enumerate(rows) if row]
     sources = TokenTable([close_source(rows[index], limits, tokenizer.specials.eos) for index in kept])
-    dataset = TextDataset([TextPair(index, lines[index], ()) for index in kept], sources, None, tokenizer.specials.pad)
+    pairs = [TextPair(index, lines[index], ()) for index in kept]
+    dataset = TextDataset(pairs, sources, None, tokenizer.specials.pad, tokenizer.open_types)
     sampler = BucketBatchSampler(sources.lengths, sources.lengths, batch_tokens, shuffle=False)
     return DataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate)

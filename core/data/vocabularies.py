@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
-from core.errors import CheckpointError
+from core.errors import CheckpointError, ConfigError
 from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
 from core.tokenization.store import train_tokenizer
 
@@ -38,6 +38,14 @@ class Vocabularies:
         if "source" not in state:
             return cls(None, target)
         return cls(target if state["source"] == state["target"] else load_tokenizer(state["source"]), target)
+
+    def require_shared(self) -> None:
+        """Raises ConfigError where the source's tokens, which are to be copied, aren't the target's."""
+        if self.source is None or self.source.fingerprint != self.target.fingerprint:
+            raise ConfigError(
+                "model.decoder.copy is true, but source and target have no vocabulary in common: use one for both "
+                "(data.tokenizer.joint=true), or set copy to false"
+            )
 
     def save(self, folder: Path) -> None:
         """Writes joint.json, or target.json and, for a source of text, source.json before it."""

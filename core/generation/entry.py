@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from core.batch import Source
+from core.batch import ExtendedTextBatch, Source
 from core.errors import ConfigError
 from core.generation.constraints import Constraints, check_constraints
 from core.generation.lengths import length_limits
@@ -84,7 +85,20 @@ def generate(
         else:
             strategy = BeamSearch(options, limits, specials.eos, device, judges.bounded)
         search(judges, strategy, processors, source, memory, specials.bos)
-        return strategy.hypotheses()
+        found = strategy.hypotheses()
+        return name_own_words(found, source, model.vocab_size) if isinstance(source, ExtendedTextBatch) else found
+
+
+def name_own_words(
+    hypotheses: Sequence[Sequence[Hypothesis]], source: ExtendedTextBatch, vocab_size: int
+) -> list[list[Hypothesis]]:
+    """Gives the words that were copied the ids by which the tokenizer knows them, in place of V + n."""
+
+    def named(hypothesis: Hypothesis, words: tuple[int, ...]) -> Hypothesis:
+        tokens = tuple(words[t - vocab_size] if t >= vocab_size else t for t in hypothesis.tokens)
+        return replace(hypothesis, tokens=tokens)
+
+    return [[named(each, words) for each in best] for best, words in zip(hypotheses, source.own_words, strict=True)]
 
 
 @contextmanager

@@ -33,8 +33,8 @@ class TokenizerOptions:
         collapse_whitespace: make any run of white space one space, and drop it at both ends.
         symbols: pieces that are one type wherever they stand in a text, as "<user>" before a turn. They are never cut,
             nothing is learnt across them, and there is one space between them and what is beside them.
-        own_words: words that aren't types can be copied from the source where they stand there, and are unknown elsewhere
-            (See et al. 2017); for kind "words" and one vocabulary, with `model.decoder.copy`.
+        own_words: words that aren't types can be copied from the source, where they stand there (See et al. 2017); for
+            kind "words" and one vocabulary, with `model.decoder.copy`.
         path: a folder or hub id with a tokenizer of transformers, or package:NAME/FOLDER; for kind "pretrained".
         source_path: the same for the source alone, beside a target whose tokenizer is trained as these options say.
     """
@@ -110,8 +110,10 @@ class TokenizerOptions:
                 raise ConfigError(f"tokenizer.symbols has {symbol!r} twice, or inside another: rename or remove one")
 
     def plain(self) -> dict[str, Any]:
-        """These options as plain data; without symbols and paths it is what it was before there were any."""
+        """These options as plain data; without symbols, paths and own words it is what it was before there were any."""
         options = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.own_words:
+            del options["own_words"]
         symbols = options.pop("symbols")
         return options | {"symbols": list(symbols)} if symbols else options
 

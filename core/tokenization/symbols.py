@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
@@ -65,8 +66,40 @@ class CharacterTokenizer(SymbolTokenizer):
 
 
 class WordTokenizer(SymbolTokenizer):
-    """Words (letters, marks, digits) and single punctuation signs, each with the space before it, if there is one."""
+    """Words (letters, marks, digits) and single punctuation signs, each with the space before it, if there is one.
+
+    With `own_words` a word that isn't a type has an id all the same: from V on, in the order in which this tokenizer
+    has met them since it was made. They belong to no checkpoint; `core.data.own_words` makes types of them, by source.
+    """
 
     kind: ClassVar[str] = "words"
     unknown: ClassVar[str] = " ⁇"
     pattern: ClassVar[str] = r" ?[\p{L}\p{M}\p{N}_]+| ?[^\s\p{L}\p{M}\p{N}_]|\s"
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without begin and end token; empty for an empty text."""
+        return self.encode_batch([text])[0] if self.options.own_words else super().encode(text)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts, in parallel where there are processors for it."""
+        if not self.options.own_words:
+            return super().encode_batch(texts)
+        prepared = [self.prepare(text) for text in texts]
+        return [
+            [
+                self._own_word(text[begin:end]) if index == self.specials.unk else index
+                for index, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            ]
+            for text, encoding in zip(prepared, self._backend.encode_batch(prepared), strict=True)
+        ]
+
+    @cached_property
+    def _own_words(self) -> dict[str, int]:
+        return {}
+
+    def _own_word(self, word: str) -> int:
+        """The id of a word that isn't a type: a new one at its first time."""
+        if word not in self._own_words:
+            self._own_words[word] = len(self._bytes)
+            self._bytes.append(self.piece_bytes(word))
+        return self._own_words[word]

@@ -69,11 +69,11 @@ class TrainedTokenizer(ABC):
         return backend
 
     @cached_property
-    def _bytes(self) -> tuple[bytes, ...]:
+    def _bytes(self) -> list[bytes]:
         specials = [b""] * len(SPECIAL_NAMES)
         specials[self.specials.unk] = self.unknown.encode("utf-8")
         symbols = (f" {symbol}".encode() for symbol in self.options.symbols)  # they take the space before them
-        return (*specials, *symbols, *map(self.piece_bytes, self.pieces))
+        return [*specials, *symbols, *map(self.piece_bytes, self.pieces)]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,6 +87,11 @@ class TrainedTokenizer(ABC):
 
     def __len__(self) -> int:
         return len(self.names) + len(self.pieces)
+
+    @property
+    def open_types(self) -> int | None:
+        """The number of types, where words that aren't types have ids from there on; None where they are unknown."""
+        return len(self) if self.options.own_words else None
 
     def symbol_id(self, symbol: str) -> int:
         """The id of one of the options' symbols."""

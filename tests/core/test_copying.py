@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.batch import ExtendedTextBatch, Seq2SeqBatch, TextBatch, own_words, shift_right
+from core.batch import ExtendedTextBatch, Seq2SeqBatch, TextBatch, shift_right
 from core.decoders.base import Decoder
 from core.decoders.recurrent import RecurrentDecoder
 from core.decoders.transformer import TransformerDecoder
@@ -136,10 +136,10 @@ def make_model(kind: str, seed: int = 0, copy: bool = True) -> EncoderDecoder:
 
 
 def own_source() -> ExtendedTextBatch:
-    """Two sources: one with an own word, twice, and one with two of them."""
+    """Two sources: one with an own word, twice, and one with two of them; the tokenizer's ids are the model's too."""
     values = torch.tensor([[4, 3, 5, 3], [3, 3, 0, 0]])
     extended = torch.tensor([[4, 7, 5, 7], [7, 8, 0, 0]])
-    return ExtendedTextBatch(values, torch.tensor([4, 2]), extended=extended, own_words=((" Ada",), (" Bo", " Cy")))
+    return ExtendedTextBatch(values, torch.tensor([4, 2]), extended=extended, own_words=((7,), (7, 8)))
 
 
 KINDS = pytest.mark.parametrize("kind", ["recurrent", "transformer"])
@@ -184,6 +184,19 @@ def test_a_wide_beam_equals_exhaustive_search(kind: str, seed: int) -> None:
     listed = exhaustive(model, source, options, types=TYPES + 2)
     assert_same(found, listed[:8])
     assert any(token >= TYPES for hypothesis in found for token in hypothesis.tokens)
+
+
+def test_copied_words_are_called_what_the_tokenizer_calls_them() -> None:
+    source, options = own_source(), GenerationOptions(max_length=3, beam_size=4, n_best=4)
+    named = replace(source, own_words=((90,), (70, 80)))
+    model = make_model("recurrent")
+    names = ({7: 90}, {7: 70, 8: 80})
+    for ours, theirs, mapping in zip(
+        generate(model, named, options, SPECIALS), generate(model, source, options, SPECIALS), names, strict=True
+    ):
+        expected = [tuple(mapping.get(token, token) for token in each.tokens) for each in theirs]
+        assert [each.tokens for each in ours] == expected
+        assert any(token in mapping.values() for each in ours for token in each.tokens)
 
 
 @KINDS
@@ -231,10 +244,8 @@ def test_scheduled_sampling_reads_own_words(rollout: str) -> None:
 
 def test_own_words_follow_their_rows() -> None:
     chosen = own_source().select(torch.tensor([1]))
-    assert chosen.own_words == ((" Bo", " Cy"),)
+    assert chosen.own_words == ((7, 8),)
     assert chosen.extended.tolist() == [[7, 8]]
-    assert own_words(own_source(), 0) == (" Ada",)
-    assert own_words(text_source([2], TYPES), 0) == ()
     assert own_source().to("cpu").extra_types == 2
 
 
