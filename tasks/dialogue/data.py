@@ -17,7 +17,7 @@ from core.data.text_datamodule import TextDataModule
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
 from core.errors import CheckpointError
 from core.tokenization import TokenizerOptions
-from tasks.dialogue.dialogues import SYMBOLS, DialogueCorpus, Exchange, ReplyOf, exchanges
+from tasks.dialogue.dialogues import SYMBOLS, DialogueCorpus, Exchange, ReplyOf, Speaker, exchanges
 from tasks.dialogue.history import HistoryCutter, HistoryReport
 from tasks.dialogue.readers import alternating
 
@@ -155,7 +155,8 @@ class DialogueData(TextDataModule):
 
     def text_loader(self, lines: Sequence[str]) -> DataLoader[Example]:
         """Batches of histories for prediction: a line has its turns with tabs between them, the other's turn last."""
-        other, speaker = ("system", "user") if self.reply_of == "user" else ("user", "system")
+        speaker: Speaker = "user" if self.reply_of == "user" else "system"
+        other: Speaker = "system" if speaker == "user" else "user"
         cutter = self.cutter
         histories = [
             cutter.fit((), alternating(line.split("\t"), last=other), speaker) if line.strip() else "" for line in lines

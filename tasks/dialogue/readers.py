@@ -13,8 +13,9 @@ from core.data.text import read_lines
 from core.errors import DataError, did_you_mean
 from tasks.dialogue.dialogues import Dialogue, FileDialogues, Speaker, Turn
 
-NAMES: dict[str, Speaker] = {"U": "user", "S": "system", "K": "knowledge"} | {
-    speaker: speaker for speaker in get_args(Speaker)
+SPEAKERS: tuple[Speaker, ...] = get_args(Speaker)
+NAMES: dict[str, Speaker] = {speaker[0].upper(): speaker for speaker in SPEAKERS} | {
+    speaker: speaker for speaker in SPEAKERS
 }
 PERSONA = re.compile(r"your persona: ?(.*)")
 
@@ -74,7 +75,7 @@ def _turn(value: object, place: int, path: Path, line: int) -> Turn:
     name, text = value
     if name not in NAMES:
         raise DataError(
-            f"turn {place + 1}: unknown speaker {name!r}{did_you_mean(name, list(NAMES))} It is one of "
+            f"turn {place + 1}: unknown speaker {name!r}{did_you_mean(name, list(NAMES)) or ';'} It is one of "
             f"{', '.join(NAMES)}", path, line
         )  # fmt: skip
     return Turn(NAMES[name], text)

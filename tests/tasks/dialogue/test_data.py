@@ -17,7 +17,7 @@ WORDS = TokenizerOptions(kind="words", min_frequency=1)
 
 def corpus(folder: Path) -> JsonlDialogues:
     write_dialogues(folder)
-    return JsonlDialogues(*(folder / f"{split}.jsonl" for split in ("train", "val", "test")))
+    return JsonlDialogues(folder / "train.jsonl", folder / "val.jsonl", folder / "test.jsonl")
 
 
 class TestDialogueData(DataModuleContract):
