@@ -36,7 +36,8 @@ def draw_looks(module: CaptioningModule, image: Tensor, best: Hypothesis, path: 
     tokens = [*module.target_tokenizer.tokens(best.tokens), *[" end"] * best.finished]
     words, rows = by_word(tokens, weights[0].float().mean(0).cpu())
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (encoder.mean, encoder.std))
-    save(looks_figure(image.cpu() * std + mean, rows.unflatten(1, encoder.grid), words), path)
+    grids = rows.view(len(words), *encoder.grid)
+    save(looks_figure(image.cpu() * std + mean, grids, words), path)
 
 
 def by_word(tokens: Sequence[str], weights: Tensor) -> tuple[list[str], Tensor]:
