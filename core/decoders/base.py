@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.encoders.base import Memory
+from core.encoders.base import Encoder, Memory
 from core.heads import CopyHead
 from core.layers.copying import Copyable, copyable
 from core.tokenization.base import Specials
@@ -139,3 +139,6 @@ class Decoder(nn.Module, ABC):
     def portable_options(self) -> dict[str, Any]:
         """Options that a checkpoint needs beside those that were given, as of `Encoder.portable_options`."""
         return {}
+
+    def share(self, encoder: Encoder) -> None:
+        """Shares with the encoder that it will be used with what both have in common; most have nothing."""

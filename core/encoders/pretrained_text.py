@@ -5,7 +5,7 @@ Letters: B batch, S source length, P ids put before a source, D model width, V v
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,6 +53,8 @@ class PretrainedTextEncoder(Encoder):
         CheckpointError: nothing to be read at the path, or a model of another kind.
     """
 
+    keeps_prefix: ClassVar[bool] = False
+
     def __init__(
         self,
         source_size: int,
@@ -90,8 +92,12 @@ class PretrainedTextEncoder(Encoder):
         """Options for a checkpoint beside those that were given, so that it loads where the path isn't."""
         return {"architecture": self.architecture.plain()}
 
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Lengths in tokens (B,) to lengths in states (B,)."""
+        return lengths + len(self.prefix) if self.keeps_prefix else lengths
+
     def forward(self, source: Source) -> Memory:
-        """Encodes tokens (B, S): states (B, S, D).
+        """Encodes tokens (B, S): states (B, S, D), or (B, P + S, D) where those of the prefix are kept.
 
         Raises:
             DataError: a source is longer than the model has positions for.
@@ -112,8 +118,9 @@ class PretrainedTextEncoder(Encoder):
         inputs = {"input_ids": tokens, "attention_mask": mask.long()}
         if self.has_types and isinstance(source, TextBatch) and source.segments is not None:
             inputs["token_type_ids"] = self._prefixed(source.segments.clamp(max=1), [0] * len(self.prefix))
-        states = self.pretrained(inputs)[:, len(self.prefix) :][:, :size]
-        return Memory(states.masked_fill(~length_mask(lengths, size).unsqueeze(2), 0.0), lengths)
+        first = 0 if self.keeps_prefix else len(self.prefix)
+        states, kept = self.pretrained(inputs)[:, first : len(self.prefix) + size], self.output_lengths(lengths)
+        return Memory(states.masked_fill(~length_mask(kept, states.size(1)).unsqueeze(2), 0.0), kept)
 
     def _prefixed(self, values: Tensor, prefix: list[int]) -> Tensor:
         """Puts ids before each row of (B, S): (B, P + S), at least one column of padding."""
@@ -126,9 +133,12 @@ class PretrainedTextEncoder(Encoder):
 class PretrainedSeq2SeqEncoder(PretrainedTextEncoder):
     """The encoder of a pretrained T5, BART, Marian, Pegasus or mBART, for `PretrainedSeq2SeqDecoder`.
 
-    Beside a decoder of the same model whose embeddings it shares, both keep one table. Arguments and errors are those
-    of `PretrainedTextEncoder`, which it equals under any other decoder.
+    It keeps the states of what is put before a source, as BART's <s>, which its decoder attends to. Beside a decoder of
+    the same model whose embeddings it shares, both keep one table. Arguments and errors are those of
+    `PretrainedTextEncoder`.
     """
+
+    keeps_prefix: ClassVar[bool] = True
 
 
 def encoder_classes() -> dict[str, tuple[Any, Any, str]]:
