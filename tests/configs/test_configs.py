@@ -13,11 +13,13 @@ import pytest
 
 from core.runner import run
 from tasks.asr.__main__ import load as asr
+from tasks.captioning.__main__ import load as captioning
 from tasks.dialogue.__main__ import load as dialogue
 from tasks.mt.__main__ import load as mt
 from tasks.qa.__main__ import load as qa
 from tests.core.tiny import ROOT, corpus_options, write_corpus
 from tests.tasks.asr.tiny import sound_options, write_sounds
+from tests.tasks.captioning.tiny import scene_options, write_scenes
 from tests.tasks.dialogue.tiny import corpus_options as dialogue_options
 from tests.tasks.dialogue.tiny import write_dialogues
 from tests.tasks.qa.tiny import question_options, write_questions
@@ -40,6 +42,7 @@ class Tried:
 
 TASKS = {
     "asr": Tried(asr, write_sounds, sound_options, "--data.batch_seconds=3"),
+    "captioning": Tried(captioning, write_scenes, scene_options, "--data.batch_size=8"),
     "dialogue": Tried(dialogue, write_dialogues, dialogue_options, "--data.batch_tokens=400"),
     "mt": Tried(mt, write_corpus, corpus_options, "--data.batch_tokens=128"),
     "qa": Tried(qa, write_questions, question_options, "--data.batch_tokens=512"),
