@@ -60,7 +60,7 @@ CODE = re.compile(r"^\s*(?:>>>|\.\.\.(?:\s|$)|\.\. |```|~~~)")  # a prompt, a di
 RULE = re.compile(r"^\s*([-=~^*_#+`])\1{2,}\s*$")  # the line below a heading
 ROLE = re.compile(r":[a-z:]+:`~?([^`<>]+?)(?:\s*<[^`]*>)?`")  # :class:`~torch.Tensor` or :doc:`text <target>`
 HEADING = re.compile(r"(?:[A-Z]\w*(?: \w+)?):*|(?:.*\b(?:[Ee]xamples?|[Uu]sage)\b.*)::?")
-MARKUP = re.compile(r"(?<![\w`])(`{1,2}|\*{2})(?=\S)([^`*\n]+?)(?<=\S)\1(?![\w`])")
+MARKUP = re.compile(r"(?<![\w`])(`{1,2}|\*{1,2})(?=\S)([^`*\n]+?)(?<=\S)\1(?![\w`])")
 
 
 @dataclass(frozen=True)

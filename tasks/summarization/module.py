@@ -80,10 +80,12 @@ class SummarizationModule(Seq2SeqModule):
             skip_patience,
         )
         self.beginnings = LeadROUGE(lead, sentences)
+        self.scored: Split = "val"
         self.sentences: SentenceBreak = sentences
 
     def make_metric(self, stage: str) -> CorpusMetric:
         """ROUGE while training; LEAD, lengths, what is copied and an interval where a checkpoint is scored."""
+        self.scored = "test" if stage == "test" else "val"  # a trainer that is done no longer tells
         if stage == "fit":
             return MetricGroup.of(ROUGE(self.sentences), SummaryLength())
         self.beginnings.reset()
@@ -100,10 +102,9 @@ class SummarizationModule(Seq2SeqModule):
     def _unread(self) -> str:
         """How many documents of the split are longer than what was read of them."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        split: Split = "test" if self.trainer.testing else "val"
-        if not isinstance(data, TextDataModule) or split not in data.reports:
+        if not isinstance(data, TextDataModule) or self.scored not in data.reports:
             return ""
-        counts = data.reports[split]
+        counts = data.reports[self.scored]
         return (
             f"{counts.overlong_sources:,} of {counts.pairs:,} documents have more than the {data.limits.source} tokens "
             "that were read of them (data.max_source_length)"

@@ -17,6 +17,7 @@ from tasks.captioning.__main__ import load as captioning
 from tasks.dialogue.__main__ import load as dialogue
 from tasks.mt.__main__ import load as mt
 from tasks.qa.__main__ import load as qa
+from tasks.summarization.__main__ import load as summarization
 from tests.core.tiny import ROOT, corpus_options, write_corpus
 from tests.tasks.asr.tiny import sound_options, write_sounds
 from tests.tasks.captioning.tiny import scene_options, write_scenes
@@ -46,6 +47,7 @@ TASKS = {
     "dialogue": Tried(dialogue, write_dialogues, dialogue_options, "--data.batch_tokens=400"),
     "mt": Tried(mt, write_corpus, corpus_options, "--data.batch_tokens=128"),
     "qa": Tried(qa, write_questions, question_options, "--data.batch_tokens=512"),
+    "summarization": Tried(summarization, write_corpus, corpus_options, "--data.batch_tokens=128"),
 }
 RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*/*.yaml"))
 
