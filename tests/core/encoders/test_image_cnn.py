@@ -48,7 +48,7 @@ def test_no_pixel_is_left_out(stride: int) -> None:
     encoder = SmallCnnEncoder(1, 8, image_size=16, channels=(16,), strides=(stride,), depth=1)
     source = image_source(1, 1, 16)
     pixels = source.values.requires_grad_()
-    encoder.extract(source).values.square().sum().backward()
+    encoder.extract(source).values.square().sum().backward()  # type: ignore[no-untyped-call]
     assert pixels.grad is not None
     assert pixels.grad.ne(0).all()
 
