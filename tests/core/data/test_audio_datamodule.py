@@ -163,7 +163,7 @@ def test_speakers_are_known_where_the_corpus_tells(tmp_path: Path) -> None:
 )
 def test_options_out_of_range(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make(tmp_path, **options)
+        make(tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_evaluation_may_have_larger_batches(tmp_path: Path) -> None:

@@ -164,12 +164,12 @@ def test_long_captions_arent_trained_on_and_stay_whole_as_references(
 
 
 def test_variants_follow_from_seed_epoch_and_example(tmp_path: Path) -> None:
-    options = {"augment": AugmentOptions(least_area=0.3, brightness=0.5)}
-    first, again, other = (sources(make(tmp_path, **options), epoch) for epoch in (1, 1, 2))
+    changes = AugmentOptions(least_area=0.3, brightness=0.5)
+    first, again, other = (sources(make(tmp_path, augment=changes), epoch) for epoch in (1, 1, 2))
     assert first.keys() == again.keys() == other.keys()
     assert all(first[i].equal(again[i]) for i in first)
     assert not any(first[i].equal(other[i]) for i in first)
-    seeded = sources(make(tmp_path, seed=2, **options), 1)
+    seeded = sources(make(tmp_path, seed=2, augment=changes), 1)
     assert not any(first[i].equal(seeded[i]) for i in first)
 
 
@@ -312,7 +312,7 @@ def test_a_split_without_a_usable_image_is_refused(tmp_path: Path) -> None:
 )
 def test_options_out_of_range(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make(tmp_path, **options)
+        make(tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_options_in_yaml() -> None:

@@ -69,7 +69,7 @@ def test_jsonl_errors_have_file_and_line(tmp_path: Path, record: object, message
 def test_held_out_images_are_in_no_other_split(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", *({"image": f"{row}.jpg", "captions": "one"} for row in range(200)))
     corpus = JsonlImages(path, held_out=0.2)
-    train, val = (corpus.read(split) for split in ("train", "val"))  # type: ignore[arg-type]
+    train, val = (corpus.read(split) for split in ("train", "val"))
     assert sorted(image.id for image in train + val) == list(range(200))
     assert 20 <= len(val) <= 60
     assert val == hold_out_images(JsonlImages(path).read("train"), 0.2, held_out=True)
