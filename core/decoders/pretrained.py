@@ -103,7 +103,7 @@ class PretrainedSeq2SeqDecoder(Decoder):
         self.scale = self.d_model**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
         self.start_ids: list[int] = list(self.architecture.feature_extractor["start"])
         self.most_positions = positions_of(config)
-        self.shares_table = bool(getattr(config, "share_encoder_decoder_embeddings", config.tie_word_embeddings))
+        self.shares_table: bool = whole.get_encoder().get_input_embeddings().weight is self.embedding.weight
         self.has_weights = architecture is None
         self.register_load_state_dict_post_hook(note_weights)  # type: ignore[no-untyped-call]
 
