@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.batch import FrameBatch, ImageBatch
 from core.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ class FrozenFeatures:
     Attributes:
         extract: from images to features (B, S, F), all S alike, in evaluation mode; it moves the images to its device.
         fingerprint: what identifies the weights, asked for when the first loader is made: a checkpoint's weights are
-            there by then (`weights_fingerprint`).
+            there by then.
     """
 
     extract: Callable[[ImageBatch], FrameBatch]
@@ -93,15 +93,6 @@ class FeatureTable:
 
     def __reduce__(self) -> tuple[type[FeatureTable], tuple[Path]]:
         return FeatureTable, (self.path,)  # numpy would pickle the map with all that it holds
-
-
-def weights_fingerprint(module: nn.Module) -> str:
-    """A digest of a module's class, parameters and buffers, on whatever device they are."""
-    digest = hashlib.sha256(type(module).__qualname__.encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:20]
 
 
 def cached_features(
