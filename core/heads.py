@@ -138,9 +138,13 @@ def widened(x: Tensor) -> Tensor:
 class SpanHead(nn.Module):
     """Scores each state of a memory as an answer's first and last token (Devlin et al. 2019, section 4.2).
 
+    It stands in the decoder's place (`core.span.model.SpanModel`), and copies nothing into a vocabulary.
+
     Args:
         d_model: the width D of the memory's states.
     """
+
+    copies: bool = False
 
     def __init__(self, d_model: int) -> None:
         super().__init__()

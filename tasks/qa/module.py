@@ -98,6 +98,7 @@ class QaModule(Seq2SeqModule):
         self.max_answer_length = max_answer_length
         self.scoring: Objective = SpanObjective() if answer == "span" else CrossEntropy(label_smoothing=0.0)
         self.register_buffer("null_threshold", torch.zeros(()))
+        self._chosen: Tensor | None = None
         self._found: dict[tuple[int, int], WindowAnswers] = {}
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}
 
@@ -199,6 +200,7 @@ class QaModule(Seq2SeqModule):
         merged, asked = self.merged(), union_over_ranks(self._asked)
         if self.unanswerable and prefix == "val":
             self.null_threshold.fill_(threshold_of(merged, asked))
+            self._chosen = self.null_threshold.clone()
         texts = {id_: found.best(float(self.null_threshold)) for id_, found in merged.items()}
         for id_ in sorted(texts):
             question, references = asked[id_]
@@ -208,6 +210,16 @@ class QaModule(Seq2SeqModule):
         super()._log_scores(prefix)
         if self.unanswerable:
             self.log(f"{prefix}/null_threshold", float(self.null_threshold))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the weights alone don't tell, and the threshold as it was chosen.
+
+        Averaged weights (`fit.ema_decay`) come with an average of the buffers too, and validation has the averaged ones
+        in place only until its scores are made up.
+        """
+        super().on_save_checkpoint(checkpoint)
+        if self._chosen is not None:
+            checkpoint["state_dict"]["null_threshold"] = self._chosen.clone()
 
     def merged(self) -> dict[int, QuestionAnswers]:
         """The answers to all questions of the split that is scored, by id: all ranks' windows together."""

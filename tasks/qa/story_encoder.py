@@ -62,7 +62,7 @@ class StoryEncoder(Encoder):
         self.d_model, self.num_steps = d_model, num_steps
         self.embed = nn.Embedding(vocab_size, d_model)
         nn.init.normal_(self.embed.weight, std=d_model**-0.5)
-        self.places = nn.Parameter(torch.ones(max_words, d_model))
+        self.places = nn.Parameter(torch.empty(max_words, d_model).normal_(1.0, 0.5))  # told apart from the start
         self.parts = nn.Parameter(torch.empty(2, d_model).normal_(std=d_model**-0.5))  # the question's, the sentences'
         self.first_norm = nn.LayerNorm(d_model)
         self.steps = nn.Parameter(sinusoids(num_steps, d_model) * d_model**-0.5)

@@ -36,10 +36,12 @@ WRITE += [f"--model.decoder.{name}={value}" for name, value in TRANSFORMER.items
 
 
 def fit(folder: Path, form: list[str]) -> Path:
+    """Trains with averaged weights, for six updates."""
     write_questions(folder)
     options = [*question_options(folder), *form, "--data.batch_tokens=512", "--model.unanswerable=true"]
     options += ["--data.max_source_length=40", "--data.max_question_length=12", "--data.overlap=8"]
     options += ["--trainer.max_steps=6", "--trainer.val_check_interval=3", "--model.schedule.warmup_steps=1"]
+    options += ["--fit.ema_decay=0.5", "--model.generation.beam_size=1", "--model.generation.n_best=1"]
     options += ["--trainer.accelerator=cpu", "--trainer.devices=1", f"--trainer.default_root_dir={folder}", "--run=a"]
     run("qa", "fit", options, load)
     return folder / "qa" / "a" / "best.ckpt"
@@ -75,6 +77,14 @@ def test_a_checkpoint_is_scored_and_keeps_its_threshold(
     assert sum(row["references"] == [""] for row in rows) == 3
 
 
+def test_the_threshold_is_that_of_the_weights_beside_it(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(capsys, monkeypatch, "validate", "--ckpt_path", trained)
+    chosen = json.loads(trained.with_suffix(".validate.json").read_text())["scores"]["null_threshold"]
+    assert chosen == pytest.approx(float(read_checkpoint(trained)["state_dict"]["null_threshold"]), abs=1e-3)
+
+
 def test_a_text_file_is_asked_and_the_answer_shown_in_its_sentence(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +93,15 @@ def test_a_text_file_is_asked_and_the_answer_shown_in_its_sentence(
     asked = ("predict", "--ckpt_path", trained, "--context", tmp_path / "story.txt", "--question", questions)
     text = call(capsys, monkeypatch, *asked)
     assert text.count("Q: ") == text.count("A: ") == 2
-    call(capsys, monkeypatch, *asked, "--output", tmp_path / "out.jsonl", "--model.generation.n_best", "2")
+    call(
+        capsys,
+        monkeypatch,
+        *asked,
+        "--output",
+        tmp_path / "out.jsonl",
+        "--model.generation",
+        '{"n_best": 2, "beam_size": 2}',
+    )
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [row["question"] for row in rows] == json.loads(questions)
     for row in rows:
