@@ -6,7 +6,9 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 DEMO_RUN := demo
-DEMO_CHECKPOINT := runs/mt/$(DEMO_RUN)/best.ckpt
+DEMO_TEXT := set the alarm for half past seven tomorrow
+SPEECH := runs/asr/$(DEMO_RUN)
+TRANSLATION := runs/mt/$(DEMO_RUN)
 
 define DEMO_SENTENCES
 The train leaves at half past nine.
@@ -15,7 +17,7 @@ My sister was born on the twenty-first of March nineteen eighty-seven.
 endef
 export DEMO_SENTENCES
 
-.PHONY: help install demo test test-slow check format bench clean
+.PHONY: help install demo demo-mt test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## Prints this list.
@@ -29,11 +31,20 @@ $(INSTALLED): pyproject.toml
 
 install: $(INSTALLED)  ## Makes .venv with all that the other targets need.
 
-demo: $(INSTALLED)  ## Trains a translation model on the built-in corpus, tests it, translates three sentences.
-	rm -rf runs/mt/$(DEMO_RUN)
+demo: $(INSTALLED)  ## Trains a speech recogniser on the built-in corpus, tests it, transcribes and draws a sound.
+	rm -rf $(SPEECH)
+	$(RUN) -m tasks.asr fit --run $(DEMO_RUN)
+	$(RUN) -m tasks.asr test --ckpt_path $(SPEECH)/best.ckpt
+	$(RUN) -m tasks.asr speak "$(DEMO_TEXT)" $(SPEECH)/spoken.wav --voice en-gb+f3
+	$(RUN) -m tasks.asr predict --ckpt_path $(SPEECH)/best.ckpt --input $(SPEECH)/spoken.wav --pictures $(SPEECH)
+	@echo "said:  $(DEMO_TEXT)"
+	@echo "drawn: $(SPEECH)/spoken.wav.png"
+
+demo-mt: $(INSTALLED)  ## Trains a translation model on the built-in corpus, tests it, translates three sentences.
+	rm -rf $(TRANSLATION)
 	$(RUN) -m tasks.mt fit --run $(DEMO_RUN)
-	$(RUN) -m tasks.mt test --ckpt_path $(DEMO_CHECKPOINT)
-	echo "$$DEMO_SENTENCES" | $(RUN) -m tasks.mt predict --ckpt_path $(DEMO_CHECKPOINT)
+	$(RUN) -m tasks.mt test --ckpt_path $(TRANSLATION)/best.ckpt
+	echo "$$DEMO_SENTENCES" | $(RUN) -m tasks.mt predict --ckpt_path $(TRANSLATION)/best.ckpt
 
 # One thread a process: two busy processes of two threads each are ten times slower on two cores.
 test: $(INSTALLED)  ## Runs the tests, a few minutes on two cores.
