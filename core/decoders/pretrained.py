@@ -142,28 +142,36 @@ class PretrainedSeq2SeqDecoder(Decoder):
         looks: dict[nn.Module, Tensor] = {}
         self._read(tokens, memory, looks)
         cross = [module for name, module in self.stack.named_modules() if name.endswith(CROSS_ATTENTION)]
-        return torch.stack([looks[module] for module in cross], 1)[:, :, len(self.start_ids) :]
+        return torch.stack([looks[module] for module in cross], 1)[:, :, len(self.start_ids) :, : memory.states.size(1)]
 
     def _read(self, tokens: Tensor, memory: Memory, looks: dict[nn.Module, Tensor] | None) -> Tensor:
         tokens = torch.cat([tokens.new_tensor(self.start_ids).expand(len(tokens), -1), tokens], 1)  # (B, P + T)
         self._check(tokens.size(1))
+        states, mask = self._readable(memory)
         found = self.stack(
             input_ids=tokens,
             attention_mask=causal_mask(tokens.size(1), tokens.device)[None, None],
-            encoder_hidden_states=self.bridge(memory.states),
-            encoder_attention_mask=memory.mask[:, None, None],
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
             use_cache=False,
             looks=looks,
         )
-        states: Tensor = found.last_hidden_state[:, len(self.start_ids) :]
-        return states * self.scale
+        features: Tensor = found.last_hidden_state[:, len(self.start_ids) :]
+        return features * self.scale
+
+    def _readable(self, memory: Memory) -> tuple[Tensor, Tensor]:
+        """A memory's states in the decoder's width and their mask; one masked state where there is none at all."""
+        states, mask = memory.states, memory.mask
+        if not states.size(1):
+            states, mask = F.pad(states, (0, 0, 0, 1)), F.pad(mask, (0, 1))
+        return self.bridge(states), mask[:, None, None]
 
     def start(self, memory: Memory) -> PretrainedState:
         """Reads what comes before the begin token."""
         from transformers import DynamicCache, EncoderDecoderCache
 
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        state = PretrainedState(cache, self.bridge(memory.states), memory.mask[:, None, None])
+        state = PretrainedState(cache, *self._readable(memory))
         for index in self.start_ids:
             _, state = self.step(memory.lengths.new_full((len(memory.lengths),), index), state)
         return state
