@@ -46,7 +46,7 @@ def by_word(tokens: Sequence[str], weights: Tensor) -> tuple[list[str], Tensor]:
     A piece that begins a word begins with a space; so the signs that stand behind a word are a part of it.
     """
     starts = [place for place, token in enumerate(tokens) if not place or token.startswith(" ")]
-    ends = [*starts[1:], len(tokens)]
+    ends = [*starts[1:], len(tokens)][: len(starts)]  # no token, no word
     words = ["".join(tokens[start:end]).strip() for start, end in zip(starts, ends, strict=True)]
     rows = [weights[start:end].mean(0) for start, end in zip(starts, ends, strict=True)]
     return words, torch.stack(rows) if rows else weights[:0]
