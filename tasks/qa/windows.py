@@ -202,15 +202,13 @@ def make_windows(
     """
     questions = source_tokenizer.encode_batch([example.question for example in examples])
     answers = target_tokenizer.encode_batch([example.references[0] for example in examples])
-    eos = target_tokenizer.specials.eos
-    passages: dict[str, Passage] = {}
+    texts = dict.fromkeys(example.context for example in examples)  # each once: many questions share one
+    passages = {text: Passage.of(text, source_tokenizer) for text in texts}
     windows: list[Window] = []
     spans: list[tuple[int, int]] = []
     targets: list[list[int]] = []
     several = unlocated = left_out = 0
     for example, question, answer in zip(examples, questions, answers, strict=True):
-        if example.context not in passages:
-            passages[example.context] = Passage.of(example.context, source_tokenizer)
         passage = passages[example.context]
         tokens = None if example.span is None else passage.tokens_of(*example.span)
         unlocated += tokens is None and not example.is_impossible
@@ -226,7 +224,7 @@ def make_windows(
             wanted = places is not None or (tokens is None and not example.is_impossible)
             windows.append(window)
             spans.append(places or (0, 0))
-            targets.append([*(answer[: options.target] if wanted else []), eos])
+            targets.append([*(answer[: options.target] if wanted else []), target_tokenizer.specials.eos])
     report = WindowReport(
         questions=len(examples),
         windows=len(windows),
@@ -238,5 +236,4 @@ def make_windows(
         left_out=left_out,
     )
     questions = [question[: options.question] for question in questions]
-    wanted_targets = targets if answered else None
-    return WindowDataset(examples, windows, questions, spans, wanted_targets, source_tokenizer), report
+    return WindowDataset(examples, windows, questions, spans, targets if answered else None, source_tokenizer), report
