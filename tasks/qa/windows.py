@@ -202,8 +202,7 @@ def make_windows(
     """
     questions = source_tokenizer.encode_batch([example.question for example in examples])
     answers = target_tokenizer.encode_batch([example.references[0] for example in examples])
-    texts = dict.fromkeys(example.context for example in examples)  # each once: many questions share one
-    passages = {text: Passage.of(text, source_tokenizer) for text in texts}
+    passages = {text: Passage.of(text, source_tokenizer) for text in {example.context for example in examples}}
     windows: list[Window] = []
     spans: list[tuple[int, int]] = []
     targets: list[list[int]] = []
