@@ -223,7 +223,7 @@ def positions_of(config: Any) -> int | None:
 
 
 def fit_vocabulary(model: Any, own: int, wanted: int, side: str, architecture: Architecture) -> None:
-    """Gives a model new embeddings for the few types that a tokenizer has beyond its own.
+    """Gives a model new embeddings for the few types that a tokenizer has beyond its own; keeps sinusoids as they are.
 
     Args:
         model: of transformers; changed in place.
@@ -241,6 +241,9 @@ def fit_vocabulary(model: Any, own: int, wanted: int, side: str, architecture: A
             f"{architecture.option} has {own}: set data.tokenizer.path (or data.tokenizer.source_path) to "
             "the same path"
         )
+    for module in model.modules():
+        if "Sinusoidal" in type(module).__name__:  # from_pretrained forgets that Marian's and Pegasus' aren't trained
+            module.requires_grad_(False)
     if wanted > own:
         with quiet():
             model.resize_token_embeddings(wanted, mean_resizing=False)
