@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from core.audio.frontend import FrontEnd, FrontEndOptions
@@ -177,7 +178,8 @@ class AsrModule(Seq2SeqModule):
         """All utterances with their errors marked, the speakers, the worst utterances, the usual confusions."""
         assert self.metric is not None
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        stage: Split = "test" if self.trainer.testing else "val"
+        # `trainer.testing` has gone back already when a report is asked for.
+        stage: Split = "test" if self.trainer.state.fn == TrainerFn.TESTING else "val"
         speakers = data.speakers(stage) if isinstance(data, AudioDataModule) else {}
         return speech_report(self.metric.examples, speakers, self.normaliser)
 

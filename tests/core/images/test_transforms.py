@@ -109,7 +109,9 @@ def test_hue_turns_colours_and_contrast_leaves_a_flat_image() -> None:
     hues = torch.stack([variant(red, AugmentOptions(hue=0.5), seed)[:, 0, 0] for seed in range(50)])
     assert (hues.argmax(dim=1).bincount(minlength=3) > 5).all()
     grey = Image.new("RGB", (8, 8), (100, 100, 100))
-    torch.testing.assert_close(variant(grey, AugmentOptions(contrast=0.5)), to_tensor(grey, plain(8)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        variant(grey, AugmentOptions(contrast=0.5)), to_tensor(grey, plain(8)), atol=1e-4, rtol=0
+    )
 
 
 def test_rectangles_keep_to_their_area_and_ratio() -> None:

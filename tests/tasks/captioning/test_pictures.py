@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,7 @@ def test_a_picture_is_lit_where_the_weights_are() -> None:
     weights = torch.zeros(2, 2, 2)
     weights[0, 0, 1] = weights[1, 1, 0] = 0.7
     figure = looks_figure(torch.ones(3, 16, 16), weights, ["one", "two"], columns=3)
-    pictures = [axis.images[0].get_array() for axis in figure.axes]
+    pictures = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
     assert [axis.get_title() for axis in figure.axes] == ["", "one", "two"]
     assert pictures[0].min() == 1
     assert pictures[1][0, 15, 0] == 1 > 0.2 > pictures[1][15, 0, 0]
