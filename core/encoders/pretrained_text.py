@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -119,7 +120,11 @@ class PretrainedTextEncoder(Encoder):
         if self.has_types and isinstance(source, TextBatch) and source.segments is not None:
             inputs["token_type_ids"] = self._prefixed(source.segments.clamp(max=1), [0] * len(self.prefix))
         first = 0 if self.keeps_prefix else len(self.prefix)
-        states, kept = self.pretrained(inputs)[:, first : len(self.prefix) + size], self.output_lengths(lengths)
+        # Under autocast transformers' first DeBERTa masks scores in bfloat16 with the least number of float32, and fails.
+        mixed = torch.is_autocast_enabled(tokens.device.type) and self.architecture.model_type != "deberta"
+        with torch.autocast(tokens.device.type, enabled=mixed):
+            states = self.pretrained(inputs)[:, first : len(self.prefix) + size]
+        kept = self.output_lengths(lengths)
         return Memory(states.masked_fill(~length_mask(kept, states.size(1)).unsqueeze(2), 0.0), kept)
 
     def _prefixed(self, values: Tensor, prefix: list[int]) -> Tensor:
