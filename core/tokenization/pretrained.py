@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
@@ -110,8 +111,9 @@ class PretrainedTokenizer(TrainedTokenizer):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are left out, and unknown tokens become "⁇"."""
         kept = [self._shown(index) for index in ids if index not in self._silent and index < len(self.pieces)]
-        text = self._joined([piece for piece in kept if piece])
-        return text.strip() if self.options.collapse_whitespace else text
+        runs = groupby(filter(None, kept), self.options.symbols.__contains__)
+        texts = [" ".join(run) if symbols else self._joined(list(run)) for symbols, run in runs]
+        return " ".join(text.strip() for text in texts) if self.options.collapse_whitespace else "".join(texts)
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id as readable text, for pictures and reports."""

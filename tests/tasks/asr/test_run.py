@@ -40,7 +40,7 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("sounds")
     write_sounds(folder)
-    options = ["--trainer.max_steps=150", "--trainer.val_check_interval=50", "--model.optimizer.lr=0.01"]
+    options = ["--trainer.max_steps=200", "--trainer.val_check_interval=50", "--model.optimizer.lr=0.01"]
     options += ["--model.frontend.normalise=global", "--fit.ema_decay=0.9"]
     run("asr", "fit", [*tiny_speech_options(folder), *options, f"--trainer.default_root_dir={folder}", "--run=a"], load)
     return Trained(folder, folder / "asr" / "a" / "best.ckpt")

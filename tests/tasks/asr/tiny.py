@@ -53,6 +53,8 @@ def tiny_speech_options(folder: Path) -> list[str]:
         "model.frontend.speed": "[]",
         "model.frontend.spec_augment.frequency_masks": 0,
         "model.frontend.spec_augment.time_masks": 0,
+        "model.objective.ctc_weight": 0.5,
+        "model.ctc_weight": 0.7,
         "model.generation.max_length": 20,
         "model.generation.beam_size": 3,
         "trainer.accelerator": "cpu",
