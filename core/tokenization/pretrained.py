@@ -113,7 +113,7 @@ class PretrainedTokenizer(TrainedTokenizer):
         kept = [self._shown(index) for index in ids if index not in self._silent and index < len(self.pieces)]
         runs = groupby(filter(None, kept), self.options.symbols.__contains__)
         texts = [" ".join(run) if symbols else self._joined(list(run)) for symbols, run in runs]
-        return " ".join(text.strip() for text in texts) if self.options.collapse_whitespace else "".join(texts)
+        return " ".join(filter(None, map(str.strip, texts))) if self.options.collapse_whitespace else "".join(texts)
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id as readable text, for pictures and reports."""
