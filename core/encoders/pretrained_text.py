@@ -120,7 +120,7 @@ class PretrainedTextEncoder(Encoder):
         if self.has_types and isinstance(source, TextBatch) and source.segments is not None:
             inputs["token_type_ids"] = self._prefixed(source.segments.clamp(max=1), [0] * len(self.prefix))
         first = 0 if self.keeps_prefix else len(self.prefix)
-        # Under autocast transformers' first DeBERTa masks scores in bfloat16 with the least number of float32, and fails.
+        # Under autocast transformers' first DeBERTa masks bfloat16 scores with float32's least number, and fails.
         mixed = torch.is_autocast_enabled(tokens.device.type) and self.architecture.model_type != "deberta"
         with torch.autocast(tokens.device.type, enabled=mixed):
             states = self.pretrained(inputs)[:, first : len(self.prefix) + size]
