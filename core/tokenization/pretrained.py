@@ -95,7 +95,9 @@ class PretrainedTokenizer(TrainedTokenizer):
 
     def symbol_id(self, symbol: str) -> int:
         """The id of one of the options' symbols."""
-        return int(self._backend.token_to_id(symbol))
+        index = self._backend.token_to_id(symbol)
+        assert index is not None  # it was added
+        return index
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without begin and end token; empty for an empty text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from core.errors import CheckpointError
 from core.tokenization import Specials, TokenizerOptions, TrainedTokenizer, load_tokenizer
 from core.tokenization.store import train_tokenizer
-from tests.contracts.tokenizer import TEXTS, TokenizerContract
+from tests.contracts.tokenizer import TEXTS, TokenizerContract, trained
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")  # with our ids, as the contract wants them
 ROLES = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True))
@@ -63,19 +64,19 @@ def read(path: str) -> TrainedTokenizer:
 
 class TestPretrainedSubwords(TokenizerContract):
     symbols: ClassVar[tuple[str, ...]] = ()
+    others: ClassVar[TokenizerOptions]
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def saved(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
         path = save_subwords(tmp_path_factory.mktemp("subwords"), TEXTS)
         cls.options = TokenizerOptions(kind="pretrained", path=path, symbols=cls.symbols)
+        path = save_subwords(tmp_path_factory.mktemp("others"), ["Quite another text, quite another vocabulary."] * 4)
+        cls.others = replace(cls.options, path=path)
 
-    def test_the_fingerprint_tells_tokenizers_apart(self, tokenizer: TrainedTokenizer, tmp_path: Path) -> None:
-        here, there = (save_subwords(tmp_path / name, TEXTS) for name in ("here", "there"))
-        other = save_subwords(tmp_path / "other", ["Quite another text, quite another vocabulary."] * 4)
-        assert read(here).fingerprint == read(there).fingerprint, "whatever the folder"
+    def test_the_fingerprint_tells_tokenizers_apart(self, tokenizer: TrainedTokenizer) -> None:
         assert load_tokenizer(tokenizer.state()).fingerprint == tokenizer.fingerprint
-        assert read(other).fingerprint != read(here).fingerprint
+        assert trained(self.others).fingerprint != tokenizer.fingerprint
 
     def test_a_text_longer_than_the_tokenizer_s_own_limit_is_whole(self, tokenizer: TrainedTokenizer) -> None:
         assert len(tokenizer.encode(TEXTS[0] * 3)) > 8
@@ -113,6 +114,11 @@ def test_the_begin_token_is_the_decoder_s(tmp_path: Path) -> None:
     assert read(path).specials.bos == 4
     (tmp_path / "generation_config.json").write_text(json.dumps({"forced_bos_token_id": 6}))
     assert read(path).specials.bos == 6
+
+
+def test_the_fingerprint_is_the_same_in_any_folder(tmp_path: Path) -> None:
+    here, there = (read(save_words(tmp_path / name, **BERT)) for name in ("here", "there"))
+    assert here.fingerprint == there.fingerprint
 
 
 def test_a_state_needs_no_folder(tmp_path: Path) -> None:
