@@ -5,14 +5,12 @@ Letters: N images, S cells of the encoder's grid, F features of a cell, B images
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.batch import FrameBatch, ImageBatch
+from core.data.locking import locked
 from core.errors import ConfigError, DataError
 from core.images.read import ImageRef
 from core.images.transforms import TransformOptions
@@ -122,7 +121,7 @@ def cached_features(
     """
     folder = cache / "features" / _key(images, frozen.fingerprint(), transform, options)
     path = folder / "features.npy"
-    with _locked(folder):
+    with locked(folder / "lock"):
         if not path.exists():
             _say(f"{len(images):,} images, computed once and kept in {path}")
             _compute(path, batches, frozen, len(images), options)
@@ -213,12 +212,3 @@ def _identity(image: ImageRef) -> bytes:
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror}", image.name) from error
     return f"{image.path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock that the system lets go of when the process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

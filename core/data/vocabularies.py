@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
+from core.data.locking import locked
 from core.errors import CheckpointError, ConfigError
 from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
 from core.tokenization.store import train_tokenizer
@@ -106,7 +105,7 @@ def cached_vocabularies(
         source, target = options.sides()
         return replace(cached_vocabularies(None, targets, target, cache), source=train_tokenizer(sources, source))
     folder = cache / "tokenizers" / _key(sources, targets, options)
-    with _locked(folder):
+    with locked(folder / "lock"):
         if not any((folder / name).exists() for name in ("joint.json", "target.json")):
             _train(sources, targets, options).save(folder)
         return read_vocabularies(folder)
@@ -128,12 +127,3 @@ def _key(sources: Sequence[str] | None, targets: Sequence[str], options: Tokeniz
             digest.update((text + "\n").encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()[:20]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock that the system lets go of when the process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

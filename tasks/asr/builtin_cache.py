@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from core.data.corpus import Split
+from core.data.locking import locked
 from core.errors import ConfigError
 from tasks.asr.builtin_sound import SAMPLE_RATE, Request
 
@@ -41,7 +40,7 @@ def cached_recordings(requests: Mapping[Split, Sequence[Request]], cache: Path) 
         ConfigError: espeak-ng isn't installed, or doesn't work.
     """
     folder = cache / "speech" / _key(requests)
-    with _locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if not folder.exists():
             for left in folder.parent.glob(f"{folder.name}.making-*"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
@@ -106,12 +105,3 @@ def _record(bundle: Sequence[Request], folder: Path) -> list[int]:
         said = process.stderr.strip().splitlines() or [f"it ended with {process.returncode}"]
         raise ConfigError(f"the built-in speech can't be synthesised: {said[-1]}")
     return [int(line) for line in process.stdout.split()]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system lets go of when the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.data.corpus import Split
+from core.data.locking import locked
 
 Pairs = dict[Split, list[tuple[str, str]]]
 
@@ -42,10 +42,8 @@ def cached(folder: Path, about: Mapping[str, str], make: Callable[[], tuple[Pair
         about: what is kept beside it.
         make: gives the pairs and the counts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "corpus.json"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process dies
+    with locked(folder / "lock"):
         if not path.exists():
             print(f"reading the docstrings of {about['files']} Python files, once, into {folder}", file=sys.stderr)
             part = path.with_suffix(".part")
