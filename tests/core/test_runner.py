@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import torch
 
 from core.checkpoint import KEY, read_checkpoint
 from core.checkpoint import main as checkpoint_main
-from core.cli import main
 from core.runner import run
 from tasks.mt.__main__ import load
 from tasks.mt.module import MtModule
+from tests.core.shell import Shell, Shown, make_shell
 from tests.core.tiny import corpus_options, tiny_options, write_corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -43,33 +42,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, folder / "mt" / "a" / "best.ckpt", folder / "mt" / "a" / "last.ckpt")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command left on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Shown]
-
-
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs `python -m tasks.mt ...` in this process."""
-
-    def call(*arguments: str | Path) -> Shown:
-        monkeypatch.setattr(sys, "argv", ["mt", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main("mt", load)
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return Shown(code, *capsys.readouterr())
-
-    return call
+    return make_shell("mt", load, monkeypatch, capsys)
 
 
 @pytest.fixture

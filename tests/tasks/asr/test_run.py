@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import torch
 from core.audio.clip import AudioClip
 from core.audio.read import read_audio
 from core.checkpoint import KEY, read_checkpoint
-from core.cli import main
 from core.data.collate import pad_audio
 from core.runner import run
 from tasks.asr.__main__ import load
 from tasks.asr.module import AsrModule
+from tests.core.shell import Shell, make_shell
 from tests.tasks.asr.tiny import RATE, sound, sound_options, tiny_speech_options, write_sounds
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -46,33 +45,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, folder / "asr" / "a" / "best.ckpt")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command left on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Shown]
-
-
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs `python -m tasks.asr ...` in this process."""
-
-    def call(*arguments: str | Path) -> Shown:
-        monkeypatch.setattr(sys, "argv", ["asr", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main("asr", load)
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return Shown(code, *capsys.readouterr())
-
-    return call
+    return make_shell("asr", load, monkeypatch, capsys)
 
 
 # On a minute of sound attention alone has learnt nothing yet, as everywhere: that is what CTC is for.

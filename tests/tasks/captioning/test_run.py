@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from core.cli import main
 from core.runner import run
 from tasks.captioning.__main__ import load
 from tasks.captioning.draw import main as draw
 from tasks.captioning.predict import local_path
+from tests.core.shell import Shell, make_shell
 from tests.tasks.captioning.tiny import SIZES, tiny_options, write_scenes
 
 pytestmark = [
@@ -25,33 +22,10 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command left on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Shown]
-
-
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs `python -m tasks.captioning ...` in this process."""
-
-    def call(*arguments: str | Path) -> Shown:
-        monkeypatch.setattr(sys, "argv", ["captioning", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main("captioning", load)
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return Shown(code, *capsys.readouterr())
-
-    return call
+    return make_shell("captioning", load, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

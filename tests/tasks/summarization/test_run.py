@@ -6,17 +6,15 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from core.cli import main
 from core.runner import run
 from tasks.summarization.__main__ import load
 from tasks.summarization.module import SUMMARIES, SummarizationModule
 from tasks.summarization.predict import escape, unescape
+from tests.core.shell import Shell, make_shell
 from tests.tasks.summarization.tiny import tiny_options, write_dialogues
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -31,33 +29,10 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "summarization" / "a" / "best.ckpt"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command left on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Shown]
-
-
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs `python -m tasks.summarization ...` in this process."""
-
-    def call(*arguments: str | Path) -> Shown:
-        monkeypatch.setattr(sys, "argv", ["summarization", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main("summarization", load)
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return Shown(code, *capsys.readouterr())
-
-    return call
+    return make_shell("summarization", load, monkeypatch, capsys)
 
 
 def test_it_learns_and_is_scored_beside_lead(best: Path, shell: Shell, tmp_path: Path) -> None:
