@@ -15,8 +15,8 @@ from core.encoders.frames import read_frames
 from core.encoders.recurrent import check_directions
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.padded_recurrent import GatedCell, PaddedRecurrence
-from core.layers.recurrent import check_stack
+from core.layers.padded_recurrent import PaddedRecurrence
+from core.layers.recurrent import Cell, check_stack
 from core.layers.recurrent_init import Init, initialise
 
 
@@ -48,7 +48,7 @@ class PyramidalEncoder(Encoder):
         d_model: int = 256,
         num_layers: int = 1,
         num_pyramid_layers: int = 2,
-        cell: GatedCell = "lstm",
+        cell: Cell = "lstm",
         dropout: float = 0.2,
         init: Init = "glorot",
         forget_bias: float = 1.0,

@@ -1,6 +1,6 @@
 """The recurrent encoder for text: plain, GRU or LSTM; one direction or both; any depth.
 
-Letters: B batch, S source length, D model width, L layers, P tokens in the batch that aren't padding.
+Letters: B batch, S source length, D model width, L layers.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from core.batch import Source
 from core.encoders.base import Encoder, Memory
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.recurrent import Cell, as_autocast, check_stack, recurrent_layer
+from core.layers.padded_recurrent import PaddedRecurrence
+from core.layers.recurrent import Cell, check_stack
 from core.layers.recurrent_init import Init, initialise
 from core.masks import length_mask
 
@@ -22,8 +22,7 @@ from core.masks import length_mask
 class RecurrentEncoder(Encoder):
     """Encodes tokens by a recurrence (Sutskever et al. 2014; bidirectional: Bahdanau et al. 2014, section 3.2).
 
-    Padding is taken out of the batch before anything is computed, so that none reaches the recurrence, in either
-    direction, and none is paid for.
+    Padding reaches the recurrence in neither direction; see `core.layers.padded_recurrent`.
 
     Args:
         vocab_size: number of the source's types.
@@ -65,7 +64,7 @@ class RecurrentEncoder(Encoder):
         self.embed = nn.Embedding(vocab_size, embedding_size or d_model)
         hidden_size = d_model // 2 if bidirectional else d_model
         sizes = [embedding_size or d_model] + [d_model] * (num_layers - 1)
-        self.layers = nn.ModuleList(recurrent_layer(cell, size, hidden_size, bidirectional) for size in sizes)
+        self.layers = nn.ModuleList(PaddedRecurrence(cell, size, hidden_size, bidirectional) for size in sizes)
         self.dropout = Dropout(dropout)
         initialise(self, init, forget_bias)
 
@@ -81,21 +80,19 @@ class RecurrentEncoder(Encoder):
         """
         size = source.values.size(1)
         values = source.values if size else F.pad(source.values, (0, 1))
-        layout = packed_positions(source.lengths, values.size(1), self.reverse)
-        states, final = self.run(PackedSequence(self.embed(values.flatten()[layout.data]), *layout[1:]))
-        present = (source.lengths > 0).view(1, -1, 1)
-        states = unpacked(states, layout.data, length_mask(source.lengths, values.size(1)))
-        return Memory(states[:, :size], source.lengths, tuple(part * present for part in final))
-
-    def run(self, packed: PackedSequence) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs all layers over embeddings (P, E): the top's states (P, D), and all last states, each (L, B, D)."""
-        x, layout, last = packed.data, packed[1:], []
+        lengths = source.lengths.clamp(min=1)  # nothing is read as one token of padding, and then forgotten
+        order = from_the_end(lengths, values.size(1)) if self.reverse else None
+        x = self.embed(values if order is None else values.gather(1, order))
+        last = []
         for index, layer in enumerate(self.layers):
-            output, final = layer(PackedSequence(as_autocast(self.dropout(x)), *layout))
-            x = output.data + x if self.residual and index else output.data
-            parts = final if isinstance(final, tuple) else (final,)
-            last.append([part.transpose(0, 1).flatten(1) for part in parts])  # directions side by side: (B, D)
-        return x, tuple(torch.stack(part) for part in zip(*last, strict=True))
+            output, final = layer(self.dropout(x), lengths)
+            x = output + x if self.residual and index else output
+            last.append(final)
+        if order is not None:
+            x = x.gather(1, order.unsqueeze(2).expand_as(x))
+        states = x[:, :size].masked_fill(~length_mask(source.lengths, size).unsqueeze(2), 0.0)
+        present = (source.lengths > 0).view(1, -1, 1)
+        return Memory(states, source.lengths, tuple(torch.stack(part) * present for part in zip(*last, strict=True)))
 
 
 def check_directions(d_model: int, bidirectional: bool, reverse: bool) -> None:
@@ -108,25 +105,6 @@ def check_directions(d_model: int, bidirectional: bool, reverse: bool) -> None:
         )
 
 
-def packed_positions(lengths: Tensor, size: int, reverse: bool) -> PackedSequence:
-    """Lists where the tokens of a flat (B * size,) batch stand, in the order in which a recurrence reads them.
-
-    Integers are packed, rather than the embeddings, because moving those to and fro costs as much as a layer. A source
-    of no length is given one position, of padding, because torch doesn't pack nothing.
-    """
-    offsets = torch.arange(size, device=lengths.device).expand(len(lengths), size)
-    if reverse:
-        offsets = (lengths.unsqueeze(1) - 1 - offsets).clamp(min=0)
-    positions = offsets + size * torch.arange(len(lengths), device=lengths.device).unsqueeze(1)
-    return pack_padded_sequence(positions, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-
-
-def unpacked(states: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-    """Puts states (P, D) back to their positions (P,) of a batch (B, S): (B, S, D), zero outside of the mask (B, S)."""
-    nothing = len(states)
-    sources = positions.new_full((mask.numel(),), nothing)
-    sources[positions] = torch.arange(nothing, device=positions.device)
-    sources = sources.masked_fill(~mask.flatten(), nothing)
-    padded = torch.cat([states, states.new_zeros(1, states.size(1))])
-    # Not by subscripts, whose gradient is several times slower.
-    return padded.index_select(0, sources).view(*mask.shape, -1)
+def from_the_end(lengths: Tensor, size: int) -> Tensor:
+    """Where each position of a reversed sequence stands in the sequence itself, (B, size); zero in the padding."""
+    return (lengths.unsqueeze(1) - 1 - torch.arange(size, device=lengths.device)).clamp(min=0)

@@ -14,7 +14,8 @@ from core.batch import Source, TextBatch
 from core.encoders.base import Encoder, Memory
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
-from core.layers.padded_recurrent import GatedCell, PaddedRecurrence
+from core.layers.padded_recurrent import PaddedRecurrence
+from core.layers.recurrent import Cell
 from core.masks import length_mask
 
 
@@ -30,7 +31,7 @@ class AttentiveEncoder(Encoder):
     Args:
         vocab_size: number of the source's types.
         d_model: width D of the states; the two directions share it.
-        cell: lstm or gru.
+        cell: the kind of cell.
         num_layers: layers of the second recurrence.
         embedding_size: width of the embeddings; D where it is None.
         dropout: before each recurrence.
@@ -43,7 +44,7 @@ class AttentiveEncoder(Encoder):
         self,
         vocab_size: int,
         d_model: int = 128,
-        cell: GatedCell = "lstm",
+        cell: Cell = "lstm",
         num_layers: int = 1,
         embedding_size: int | None = None,
         dropout: float = 0.2,

@@ -84,7 +84,7 @@ def test_frames_of_half_precision_are_read_as_they_come() -> None:
         ({"d_model": 7}, "even.*7"),
         ({"num_layers": 0}, "num_layers.*0"),
         ({"num_pyramid_layers": -1}, r"num_pyramid_layers.*-1"),
-        ({"cell": "rnn"}, "gru or lstm.*rnn"),
+        ({"cell": "lru"}, "rnn, gru, lstm.*lru"),
     ],
 )
 def test_options_that_cannot_work_are_refused_by_name(options: dict[str, Any], named: str) -> None:

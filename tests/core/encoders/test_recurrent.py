@@ -33,7 +33,7 @@ class TestRecurrentEncoder(TextEncoderContract):
 
 def one_by_one(encoder: RecurrentEncoder, tokens: list[int]) -> torch.Tensor:
     """The states of a one-layer LSTM by torch's cell, token after token: (S, D)."""
-    layer = encoder.layers[0]
+    layer = encoder.layers[0].layer
     cell = torch.nn.LSTMCell(encoder.embed.embedding_dim, encoder.d_model)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     cell.load_state_dict({name: getattr(layer, f"{name}_l0") for name in names})
