@@ -181,8 +181,8 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     signatures = metric.signatures()
     table = Table("score", "value", "signature", title=f"{run.name}: {verb}")
     scores = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()}
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}", signatures.get(name, ""))
+    for name, value in shown_scores(scores):
+        table.add_row(name, value, signatures.get(name, ""))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     checkpoint = Path(run.config.ckpt_path)
     report = {
@@ -202,6 +202,16 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     if text := run.module.report():
         path.with_suffix(".txt").write_text(text, encoding="utf-8")
         print(f"report: {path.with_suffix('.txt')}")
+
+
+def shown_scores(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """A row for each score, with half of its bootstrap interval behind it where it has one: (name, "39.92 ± 1.55")."""
+    of_interval = {f"{name}_{part}" for name in scores for part in ("mean", "ci") if f"{name}_ci" in scores}
+    return [
+        (name, f"{value:.4f}" + (f" ± {scores[f'{name}_ci']:.4f}" if f"{name}_ci" in scores else ""))
+        for name, value in scores.items()
+        if name not in of_interval
+    ]
 
 
 def _predict(run: Run) -> None:
