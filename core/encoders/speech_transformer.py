@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from core.encoders.subsampled import SubsampledEncoder
 from core.layers.feed_forward import Activation
+from core.layers.identity import begin_as_identity
 from core.layers.relative import FrameLayerOptions, FramePositions
 from core.layers.transformer import EncoderLayer, Norm
 
@@ -61,4 +62,7 @@ class SpeechTransformerEncoder(SubsampledEncoder):
             relative=positions == "relative",
         )
         layers = [EncoderLayer(options) for _ in range(num_layers)]
+        if norm == "pre":
+            for layer in layers:
+                begin_as_identity(layer.attention.output, layer.feed_forward.outer)
         super().__init__(source_size, d_model, conv_channels, positions, dropout, layers, norm=norm == "pre")

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from core.errors import ConfigError
 from core.layers.batch_norm import MaskedBatchNorm
+from core.layers.identity import begin_as_identity
 from core.layers.relative import FrameLayerOptions
 
 ConvNorm = Literal["layer", "batch"]
@@ -44,7 +45,10 @@ class ConformerOptions(FrameLayerOptions):
 
 
 class ConformerLayer(nn.Module):
-    """Half a feed-forward step, self-attention, convolution, half a feed-forward step (section 2.4, equation 1)."""
+    """Half a feed-forward step, self-attention, convolution, half a feed-forward step (section 2.4, equation 1).
+
+    Its branches begin at zero (`core.layers.identity`): a fresh layer is a layer norm.
+    """
 
     def __init__(self, options: ConformerOptions) -> None:
         super().__init__()
@@ -57,6 +61,7 @@ class ConformerLayer(nn.Module):
         self.second = options.feed_forward()
         self.second_residual = options.residual()
         self.norm = nn.LayerNorm(options.d_model)
+        begin_as_identity(self.first.outer, self.attention.output, self.convolution.outer, self.second.outer)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Maps x (B, S, D) to (B, S, D); the mask is True where a state belongs to its example: (B, 1, 1, S)."""

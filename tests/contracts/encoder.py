@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from core.errors import ConfigError, DataError
 from core.masks import length_mask
 
 TOLERANCE = 1e-5
+EncoderType = TypeVar("EncoderType", bound=Encoder)
 
 
 def text_source(lengths: Sequence[int], vocab_size: int, seed: int = 0) -> TextBatch:
@@ -69,6 +71,15 @@ def restored(module: nn.Module) -> nn.Module:
             parameter.add_(1.0)
     other.load_state_dict(torch.load(file, weights_only=True))
     return other
+
+
+@torch.no_grad()
+def awakened(encoder: EncoderType) -> EncoderType:
+    """The encoder with weights where it begins with zeros: what says nothing yet would keep every contract."""
+    for parameter in encoder.parameters():
+        if parameter.dim() > 1 and not parameter.any():
+            nn.init.xavier_uniform_(parameter)
+    return encoder
 
 
 class EncoderContract:
