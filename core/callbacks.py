@@ -166,9 +166,12 @@ class Reporter(Callback):
         lines = [f"  {s}\n    reference  {r}\n    model      {h}" for s, r, h in module.samples]
         self.console.print("\n".join(lines), markup=False)
         text = "\n\n".join(f"{s}  \n*{r}*  \n**{h}**" for s, r, h in module.samples)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("val/samples", text, trainer.global_step)
+        boards = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        figures = module.pictures() if boards else {}
+        for board in boards:
+            board.add_text("val/samples", text, trainer.global_step)
+            for name, figure in figures.items():
+                board.add_figure(name, figure, trainer.global_step, close=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sums the run up."""

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -34,6 +34,9 @@ from core.optim import Schedule, parameter_groups
 from core.seq2seq import EncoderDecoder
 from core.seq2seq import tie_embeddings as tie_embedding_tables
 from core.updates import UpdateGuard
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EncoderFactory = Callable[[int], Encoder]
 DecoderFactory = Callable[[int, int], Decoder]
@@ -265,6 +268,10 @@ class Seq2SeqModule(LightningModule):
     def report(self) -> str:
         """What a person may want to read beside the last scores of a split; empty where the scores tell all."""
         return ""
+
+    def pictures(self) -> dict[str, Figure]:
+        """Pictures of the last validation, by name, for loggers that show them; none where a task draws none."""
+        return {}
 
     def add_member(self, member: Seq2SeqModule, name: str) -> None:
         """Lets another model's probabilities count as much as this one's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -31,9 +32,14 @@ from core.metrics.speech_report import speech_report
 from core.module import DecoderFactory, EncoderFactory, OptimizerFactory, Seq2SeqModule
 from core.objectives import Objective
 from core.optim import Schedule
+from tasks.asr.pictures import SoundPicture, look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
 BOOTSTRAP_DRAWS = 1000
+PICTURED = 0  # the number of the utterance whose picture is drawn at each validation
 
 
 class AsrModule(Seq2SeqModule):
@@ -98,6 +104,7 @@ class AsrModule(Seq2SeqModule):
         self.ctc_weight = check_weight("model.ctc_weight", ctc_weight)
         self.normaliser: NormaliserName = normaliser
         self.heard = self.spent = 0.0
+        self.picture: SoundPicture | None = None
 
     def join(self, encoder: Encoder, decoder: Decoder) -> CtcEncoderDecoder:
         """Adds the CTC head."""
@@ -156,6 +163,19 @@ class AsrModule(Seq2SeqModule):
     def draft(self, source: Source) -> list[list[Hypothesis]]:
         """Recognises B sounds as `fit_decoding` says."""
         return transcribe(self.model, source, self.fit_decoding, self.draft_options, self.specials, self.ctc_weight)
+
+    def validation_step(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
+        """Scores a batch of the validation split; notes what is pictured of its first sound during `fit`."""
+        super().validation_step(batch, batch_idx)
+        if self.trainer.state.fn == TrainerFn.FITTING and PICTURED in batch.ids:
+            row = torch.tensor([batch.ids.index(PICTURED)], device=batch.source.lengths.device)
+            source = batch.source.select(row)
+            best = self.draft(source)[0][0]
+            self.picture = look(self.model, source, best, self.target_tokenizer, self.source_size)
+
+    def pictures(self) -> dict[str, Figure]:
+        """The first sound of the validation split: its features, CTC's path, and the decoder's attention."""
+        return {} if self.picture is None else {"val/first": self.picture.draw()}
 
     def on_test_epoch_start(self) -> None:
         """Begins to measure how long recognition takes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,41 +11,98 @@ import torch
 from torch import Tensor
 
 from core.audio.log_mel import LogMel
+from core.batch import Source
 from core.ctc.model import with_ctc
 from core.data.collate import pad_audio
+from core.generation import Hypothesis
 from core.generation.attention import attend
 from core.plots import save, sound_figure
-from tasks.asr.module import AsrModule
-from tasks.asr.recognise import Transcript
+from core.seq2seq import EncoderDecoder
+from core.tokenization import TrainedTokenizer
+from tasks.asr.words import Word, aligned_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tasks.asr.module import AsrModule
+    from tasks.asr.recognise import Transcript
+
 LONGEST = 20.0  # seconds that fit into a picture
+
+
+@dataclass(frozen=True)
+class SoundPicture:
+    """What a picture of one sound shows, on the CPU: it can be drawn when the model has gone on.
+
+    Letters: F frames, M features a frame, S states of the memory, T tokens.
+
+    Attributes:
+        features: (F, M) log-mel.
+        seconds: how long the sound is.
+        words: with their times.
+        spikes: CTC's certainty of its best label, and of the blank, at each state: (S,) and (S,).
+        attention: the decoder's weights (T, S); None for one without attention.
+        written: T tokens.
+    """
+
+    features: Tensor
+    seconds: float
+    words: tuple[Word, ...]
+    spikes: tuple[Tensor, Tensor]
+    attention: Tensor | None
+    written: tuple[str, ...]
+
+    def draw(self) -> Figure:
+        """Draws it."""
+        words = [(word.text, word.start, word.end) for word in self.words]
+        return sound_figure(self.features, self.seconds, words, self.spikes, self.attention, self.written)
+
+
+@torch.inference_mode()
+def look(
+    model: EncoderDecoder,
+    source: Source,
+    best: Hypothesis,
+    tokenizer: TrainedTokenizer,
+    sample_rate: int,
+    words: Sequence[Word] | None = None,
+) -> SoundPicture:
+    """Notes what a model makes of one sound.
+
+    Args:
+        model: in evaluation mode, with a CTC head.
+        source: the sound, as the only one of its batch.
+        best: what was recognised in it.
+        tokenizer: of the transcripts.
+        sample_rate: of the sound, in Hz.
+        words: with their times; None for where CTC puts those of `best`.
+
+    Raises:
+        ConfigError: the model has no CTC head.
+    """
+    model = with_ctc(model, "the picture")
+    specials = tokenizer.specials
+    log_probs = model.ctc_log_probs(model.encode(source))[0]  # (S, V)
+    if words is None:
+        words = aligned_words(log_probs, best.tokens, tokenizer, getattr(model.encoder, "seconds_per_state"))  # noqa: B009
+    weights = attend(model, source, [best], specials)
+    return SoundPicture(
+        LogMel(sample_rate)(source.to("cpu")).values[0],
+        int(source.lengths[0]) / sample_rate,
+        tuple(words),
+        spikes(log_probs.exp(), specials.pad),
+        None if weights is None else weights[0].float().mean(0).cpu(),
+        (*tokenizer.tokens(best.tokens), *[" end"] * best.finished),
+    )
 
 
 def draw_words(module: AsrModule, sound: Tensor, transcript: Transcript, path: Path) -> None:
     """Draws the first seconds of a recording (S,): features, words with their times, CTC's labels, and attention."""
-    save(words_figure(module, sound, transcript), path)
-
-
-def words_figure(module: AsrModule, sound: Tensor, transcript: Transcript) -> Figure:
-    """The picture of `draw_words`."""
-    rate = module.source_size
-    sound = sound[: int(LONGEST * rate)]
-    source = pad_audio([sound]).to(module.device)
-    model = with_ctc(module.model, "the picture")
-    memory = model.encode(source)
-    labels = model.ctc_log_probs(memory)[0].exp()  # (S, V)
+    source = pad_audio([sound[: int(LONGEST * module.source_size)]]).to(module.device)
     best = module.write(source)[0][0]
-    weights = attend(model, source, [best], module.specials)
-    features = LogMel(rate)(source.to("cpu")).values[0]  # (F, n_mels)
-    tokenizer = module.target_tokenizer
-    written = [*tokenizer.tokens(best.tokens), *[" end"] * best.finished]
-    words = [(word.text, word.start, word.end) for word in transcript.words if word.start < LONGEST]
-    seconds = sound.numel() / rate
-    attention = None if weights is None else weights[0].float().mean(0).cpu()  # (T, S)
-    return sound_figure(features, seconds, words, spikes(labels, module.specials.pad), attention, written)
+    words = [word for word in transcript.words if word.start < LONGEST]
+    picture = look(module.model, source, best, module.target_tokenizer, module.source_size, words)
+    save(picture.draw(), path)
 
 
 def spikes(labels: Tensor, blank: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from core.audio.least import extended
-from core.ctc.align import forced_align
 from core.ctc.model import with_ctc
 from core.data.collate import pad_audio
 from core.data.sampler import cut
-from core.errors import DataError
-from core.generation import Hypothesis
 from tasks.asr.merge import merge_texts, merge_words
 from tasks.asr.module import AsrModule
 from tasks.asr.segments import Segment, SegmentOptions, segments
-from tasks.asr.words import Word, words_of
+from tasks.asr.words import Word, aligned_words
 
 
 @dataclass(frozen=True)
@@ -108,16 +105,8 @@ class Recogniser:
         model = with_ctc(self.module.model, "word times")
         memory = model.encode(source)
         log_probs = model.ctc_log_probs(memory)
+        seconds: float = getattr(model.encoder, "seconds_per_state")  # noqa: B009 (all that hear have it)
         aligned = zip(log_probs, memory.lengths.tolist(), best, strict=True)
-        words = [tuple(self._words(scores[:length], each)) for scores, length, each in aligned]
+        tokenizer = self.module.target_tokenizer
+        words = [aligned_words(scores[:size], each.tokens, tokenizer, seconds) for scores, size, each in aligned]
         return [Heard(text, each) for text, each in zip(texts, words, strict=True)]
-
-    def _words(self, log_probs: Tensor, best: Hypothesis) -> Iterator[Word]:
-        """Where CTC puts the words of a hypothesis in its piece (S, V); none where it can't."""
-        tokenizer, encoder = self.module.target_tokenizer, self.module.model.encoder
-        try:
-            spans = forced_align(log_probs, best.tokens, tokenizer.specials.pad)
-        except DataError:  # attention wrote more than the sound can hold
-            return iter(())
-        seconds: float = getattr(encoder, "seconds_per_state")  # noqa: B009 (all that hear have it)
-        return iter(words_of(tokenizer, spans, seconds))

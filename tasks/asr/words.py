@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.ctc.align import TokenSpan
-from core.errors import ConfigError
+from torch import Tensor
+
+from core.ctc.align import TokenSpan, forced_align
+from core.errors import ConfigError, DataError
 from core.tokenization import TrainedTokenizer
 
 
@@ -34,6 +36,24 @@ class Word:
     def shifted(self, seconds: float) -> Word:
         """The same word, said later."""
         return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+def aligned_words(
+    log_probs: Tensor, tokens: Sequence[int], tokenizer: TrainedTokenizer, seconds_per_state: float
+) -> tuple[Word, ...]:
+    """Where CTC puts the words of a transcript in its sound; none where the sound is too short to hold them.
+
+    Args:
+        log_probs: (S, V) of the labels and the blank, which is the padding's id, at each state.
+        tokens: the transcript's, without the end token.
+        tokenizer: that they are of.
+        seconds_per_state: the time from one state to the next.
+    """
+    try:
+        spans = forced_align(log_probs, tokens, tokenizer.specials.pad)
+    except DataError:  # attention wrote more than the sound can hold
+        return ()
+    return tuple(words_of(tokenizer, spans, seconds_per_state))
 
 
 def words_of(tokenizer: TrainedTokenizer, spans: Sequence[TokenSpan], seconds_per_state: float) -> list[Word]:

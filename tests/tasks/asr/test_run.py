@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 
 from core.audio.clip import AudioClip
 from core.audio.read import read_audio
@@ -21,6 +22,7 @@ from core.data.collate import pad_audio
 from core.runner import run
 from tasks.asr.__main__ import load
 from tasks.asr.module import AsrModule
+from tasks.asr.pictures import look
 from tests.core.shell import Shell, make_shell
 from tests.tasks.asr.tiny import RATE, sound, sound_options, tiny_speech_options, write_sounds
 
@@ -78,6 +80,30 @@ def test_a_transcript_is_the_same_alone_and_in_a_batch(trained: Trained) -> None
     alone = [module.write(pad_audio([each]))[0][0].tokens for each in sounds]
     assert together == pairs == alone
     assert any(together)
+
+
+def test_the_first_sound_is_pictured_at_each_validation(trained: Trained) -> None:
+    events = EventAccumulator(str(trained.best.parent), size_guidance={IMAGES: 0})
+    events.Reload()
+    pictures = events.Images("val/first")
+    assert [each.step for each in pictures] == [50, 100, 150, 200]
+    assert min(each.width for each in pictures) > 600
+    assert pictures[0].encoded_image_string != pictures[-1].encoded_image_string
+
+
+def test_a_picture_shows_where_ctc_hears_the_words_and_where_the_decoder_looks(trained: Trained) -> None:
+    module = AsrModule.load(trained.best)
+    source = pad_audio([torch.from_numpy(sound(["re", "fa", "do"], np.random.default_rng(5)))])
+    best = module.draft(source)[0][0]
+    picture = look(module.model, source, best, module.target_tokenizer, RATE)
+    assert [word.text for word in picture.words] == ["re", "fa", "do"]
+    assert picture.seconds == pytest.approx(1.0)
+    assert picture.features.shape == (100, 80)
+    best_label, blank = picture.spikes
+    assert (best_label + blank <= 1 + 1e-5).all()
+    assert picture.attention is not None
+    assert picture.attention.shape == (len(picture.written), len(blank))
+    torch.testing.assert_close(picture.attention.sum(1), torch.ones(len(picture.written)))
 
 
 def test_a_checkpoint_carries_the_front_end(trained: Trained) -> None:
