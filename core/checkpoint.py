@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 
-from core.errors import CheckpointError
+from core.atomic import save_whole
+from core.errors import CheckpointError, PolyseqError
 
 KEY = "polyseq"
 FORMAT = 1
@@ -47,26 +48,72 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> dict[str, Any]
     """Reads one of our checkpoints to the CPU.
 
     Raises:
-        CheckpointError: the file is missing, truncated, not a checkpoint, not ours, or of another task.
+        CheckpointError: the file is missing, truncated, damaged, not a checkpoint, holds code, is not ours, of a newer
+            format, or of another task.
     """
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"ckpt_path: there is no file {file}; give the path of a .ckpt that `fit` wrote")
+    _check_archive(file)
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error).lower():
+            raise CheckpointError(f"{file} can't be read as a checkpoint: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{file} isn't read: it holds more than plain data, and loading it could execute what it likes; "
+            "checkpoints that `fit` writes never do"
+        ) from error
+    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"{file} can't be read as a checkpoint: {_first_line(error)}") from error
+    _check_card(file, checkpoint, task)
+    return checkpoint
+
+
+def _check_archive(file: Path) -> None:
+    """Finds what is damaged: torch itself compares no checksums, and takes a weight with a flipped bit as it is.
+
+    Raises:
+        CheckpointError: the file is truncated, damaged, or no checkpoint.
+    """
     if not is_zipfile(file):
         raise CheckpointError(f"{file} is truncated or not a checkpoint: it is no zip archive with an intact end")
     try:
-        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{file} can't be read as a checkpoint: {reason}") from error
+        with ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+        raise CheckpointError(f"{file} is damaged: {_first_line(error)}") from error
+    if damaged is not None:
+        raise CheckpointError(f"{file} is damaged: the checksum of {damaged} is wrong; copy it again, or take another")
+
+
+def _check_card(file: Path, checkpoint: object, task: str | None) -> None:
+    """Looks at whose checkpoint it is.
+
+    Raises:
+        CheckpointError: it isn't ours, of a newer format, of another task, or incomplete.
+    """
     about = checkpoint.get(KEY) if isinstance(checkpoint, dict) else None
-    if not isinstance(about, dict):
+    if not isinstance(about, dict) or not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} is not a checkpoint of polyseq: it lacks the entry {KEY!r}")
-    if about["format"] != FORMAT:
-        raise CheckpointError(f"{file} has format {about['format']}, this version of polyseq reads {FORMAT}")
-    if task is not None and about["task"] != task:
-        raise CheckpointError(f"{file} belongs to the task {about['task']}, not to {task}")
-    return checkpoint
+    if about.get("format") != FORMAT:
+        newer = isinstance(about.get("format"), int) and about["format"] > FORMAT
+        mend = "; update polyseq" if newer else ""
+        raise CheckpointError(
+            f"{file} has format {about.get('format')} (written by polyseq {about.get('version', 'unknown')}), this "
+            f"version of polyseq ({package_version()}) reads {FORMAT}{mend}"
+        )
+    if task is not None and about.get("task") != task:
+        raise CheckpointError(f"{file} belongs to the task {about.get('task')}, not to {task}")
+    entries = {"state_dict": checkpoint, **dict.fromkeys(("config", "tokenizers", "source_size"), about)}
+    missing = [name for name, place in entries.items() if name not in place]
+    if missing:
+        raise CheckpointError(f"{file} is not a whole checkpoint: it lacks {', '.join(missing)}")
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, or what it is where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def average(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -102,6 +149,7 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
         CheckpointError: see `average`.
+        StorageError: the average can't be written.
     """
     parser = argparse.ArgumentParser(prog="python -m core.checkpoint", description="What can be done with checkpoints.")
     command = parser.add_subparsers(required=True).add_parser("average", help="average the weights of several")
@@ -109,15 +157,12 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     options = parser.parse_args(arguments)
     mean = average(options.checkpoints)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.output.with_name(options.output.name + ".part")
-    torch.save(mean, partial)
-    partial.replace(options.output)  # the name stands for the whole file, or for none
+    save_whole(mean, options.output)
     print(f"average of {len(options.checkpoints)} checkpoints: {options.output}")
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except CheckpointError as error:
+    except PolyseqError as error:
         sys.exit(f"error: {error}")

@@ -5,13 +5,14 @@ Nothing heavy is imported here: a help page or a misspelt command answers at onc
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ConfigError, PolyseqError, did_you_mean
+from core.errors import ConfigError, PolyseqError, StoppedError, did_you_mean
 
 if TYPE_CHECKING:
     from core.task import Task
@@ -25,11 +26,16 @@ VERBS = {
     "predict": "write targets for a file, a directory or standard input (--ckpt_path, --input)",
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what logs meet; a checkpoint's own error says more
+LAST = "last"  # as --ckpt_path of `fit`
+
 Command = Callable[[Sequence[str]], None]
 
 
 def main(task: str, load: Load, commands: Mapping[str, tuple[str, Command]] | None = None) -> None:
     """Runs a task's command line and exits: 0 when all went well, 1 after an error, 2 after a wrong option.
+
+    A training that a signal stopped exits with 128 and the signal's number, 143 for SIGTERM.
 
     Args:
         task: its name, as in `tasks.<task>` and `configs/<task>`.
@@ -46,15 +52,24 @@ def main(task: str, load: Load, commands: Mapping[str, tuple[str, Command]] | No
         if verb in extra:
             extra[verb][1](rest)
         elif verb in VERBS:
-            check_files(rest)
+            check_files(verb, rest)
             from core.runner import run
 
             run(task, verb, rest, load)
         else:
             raise ConfigError(f"unknown command {verb!r}{did_you_mean(verb, [*VERBS, *extra])}")
+    except StoppedError as stopped:
+        if str(stopped):  # one rank tells it
+            print(stopped, file=sys.stderr)
+        sys.exit(stopped.code)
     except PolyseqError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: {error.filename or 'the disk'}: {error.strerror}: make room and start again", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
@@ -77,14 +92,18 @@ def option_values(arguments: Sequence[str], name: str) -> list[str]:
     return values + [option.partition("=")[2] for option in arguments if option.startswith(name + "=")]
 
 
-def check_files(arguments: Sequence[str]) -> None:
+def check_files(verb: str, arguments: Sequence[str]) -> None:
     """Refuses a config or checkpoint that isn't there before anything heavy is imported.
+
+    For `fit` alone `--ckpt_path last` is no file: the run's own last.ckpt, or a fresh start where there is none.
 
     Raises:
         ConfigError: names the option and the file.
     """
     for name in ("--config", "--ckpt_path"):
         for value in option_values(arguments, name):
+            if verb == "fit" and name == "--ckpt_path" and value == LAST:
+                continue
             if not Path(value).is_file():
                 what = "a .yaml" if name == "--config" else "a .ckpt that `fit` wrote (runs/<task>/<name>/best.ckpt)"
                 folder = Path(value).parent

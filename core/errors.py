@@ -28,6 +28,23 @@ class DataError(PolyseqError):
         super().__init__(place + message)
 
 
+class StorageError(PolyseqError):
+    """A file that can't be written: its path, the reason and the room that there is."""
+
+
+class StoppedError(PolyseqError):
+    """A run that was asked to stop and did; not a failure.
+
+    Args:
+        message: what was kept, and how to go on.
+        code: what the process exits with, 128 and the signal's number as shells have it.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint at the nearest known word, to be put behind a message, or nothing."""
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)

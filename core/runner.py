@@ -13,23 +13,27 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial, reduce
-from itertools import count
 from pathlib import Path
+from signal import SIGTERM
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
 from core.callbacks import FitOptions, fit_callbacks
+from core.callbacks.whole_files import WholeFiles
 from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
-from core.errors import CheckpointError, ConfigError, did_you_mean
+from core.errors import CheckpointError, ConfigError, StoppedError, did_you_mean
+from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
 
@@ -85,6 +89,8 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
         ConfigError: an option is unknown or doesn't fit.
         CheckpointError: `validate`, `test` and `predict` need a checkpoint, and it must be one of this task.
     """
+    if verb == "fit":
+        arguments = last_or_fresh(name, arguments, _recipe(name, verb, None, arguments))
     checkpoint = _checkpoint(name, verb, arguments)
     recipe = _recipe(name, verb, checkpoint, arguments)
     task = load()
@@ -94,6 +100,8 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
         parser = build_parser(name, task, [Path(file.name)])
         parser.recipe = recipe
         config = parser.parse_args(without_option(arguments, "--config"))
+    if checkpoint is None and config.ckpt_path is not None:
+        raise ConfigError(f"ckpt_path: {config.ckpt_path} stands in a --config file: give it on the command line")
     _silence()
     seed_everything(config.seed_everything, workers=True)
     _choose_precision(config, verb)
@@ -105,7 +113,7 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
     init = parser.instantiate_classes(config)
     module: Seq2SeqModule = init.model
     module.config = plain
-    RUNS[verb](Run(name, task, config, init, module, init.data))
+    RUNS[verb](Run(name, task, arguments, config, init, module, init.data))
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,7 @@ class Run:
     Attributes:
         name: the task's.
         task: its classes.
+        arguments: its command line.
         config: all options, as parsed.
         init: the same with the parts made, the trainer's callbacks and loggers among them.
         module: the task's module.
@@ -123,6 +132,7 @@ class Run:
 
     name: str
     task: Task
+    arguments: Sequence[str]
     config: Namespace
     init: Namespace
     module: Seq2SeqModule
@@ -146,25 +156,32 @@ class Run:
         if options["default_root_dir"] is None:
             options["default_root_dir"] = folder
         options["enable_progress_bar"] = self.shows_bar
-        return Trainer(**options)
+        trainer = Trainer(**options)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own stays
+            trainer.strategy.checkpoint_io = WholeFiles()
+        return trainer
 
 
 def fit(run: Run) -> None:
     """Trains, from the start or from a checkpoint."""
-    folder = _run_folder(run)
+    config = run.config
+    folder = run_folder(run.name, config.trainer.default_root_dir, config.run, config.ckpt_path, run.arguments)
     log_every = run.config.trainer.log_every_n_steps or 50
     bar = run.shows_bar
     trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every, bar))
-    if trainer.is_global_zero and not run.config.trainer.fast_dev_run:
+    if trainer.is_global_zero and not config.trainer.fast_dev_run:
         folder.mkdir(parents=True, exist_ok=True)
-        _keep_old(folder / "metrics.csv")  # CSVLogger would delete it
-        _keep_old(folder / "config.yaml")
+        keep_old(folder / "metrics.csv")  # CSVLogger would delete it
+        keep_old(folder / "config.yaml")
         (folder / "config.yaml").write_text(yaml.safe_dump(run.module.config, sort_keys=False))
         print(f"run directory: {folder}")
     with _one_line_for_other_weights():
-        if run.config.ckpt_path is None and run.init.fit.weights is not None:
+        if config.ckpt_path is None and run.init.fit.weights is not None:
             _load_weights(run, run.init.fit.weights)
-        trainer.fit(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True)
+        try:
+            trainer.fit(run.module, run.data, ckpt_path=config.ckpt_path, weights_only=True)
+        except SIGTERMException:  # before training began: nothing is lost
+            raise StoppedError("stopped by SIGTERM before the first update", 128 + SIGTERM) from None
 
 
 def score(run: Run, verb: Literal["validate", "test"]) -> None:
@@ -287,26 +304,6 @@ def _check_distribution(config: Namespace) -> None:
     """Our sampler shares batches out over ranks; Lightning's would break it."""
     if config.trainer.use_distributed_sampler is not False:
         raise ConfigError("trainer.use_distributed_sampler must be false: the datamodule shares out the batches itself")
-
-
-def _run_folder(run: Run) -> Path:
-    """Where a run writes: the folder of the checkpoint that it goes on from, or a new one named by its config."""
-    root = Path(run.config.trainer.default_root_dir or "runs") / run.name
-    if run.config.run:
-        return root / str(run.config.run)
-    if run.config.ckpt_path:
-        return Path(run.config.ckpt_path).parent
-    configs = option_values(sys.argv[1:], "--config")
-    name = Path(configs[-1]).stem if configs else "default"
-    candidates = (root / (name if number == 1 else f"{name}-{number}") for number in count(1))
-    # Every rank comes to the same answer: no checkpoint is written before all of them have started.
-    return next(folder for folder in candidates if not any(folder.glob("*.ckpt")))
-
-
-def _keep_old(path: Path) -> None:
-    if path.exists():
-        number = next(n for n in count(1) if not path.with_stem(f"{path.stem}-{n}").exists())
-        path.rename(path.with_stem(f"{path.stem}-{number}"))
 
 
 def _add_members(run: Run) -> None:

@@ -23,12 +23,18 @@ class UpdateGuard:
 
     Args:
         patience: how many skipped updates in a row stop the run.
+
+    Attributes:
+        wants_to_stop: set where this rank was told to stop.
+        stopping: after an update, whether any rank was: all know it from then on, and from the same update.
     """
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
         self.skipped = 0
         self.skipped_in_a_row = 0
+        self.wants_to_stop = False
+        self.stopping = False
         self._tokens: list[Tensor] = []
         self._losses: list[Tensor] = []
 
@@ -55,8 +61,12 @@ class UpdateGuard:
         """
         trained = [parameter for parameter in parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        sums = torch.stack([torch.stack(self._tokens).sum().double(), torch.stack(self._losses).sum().double()])
-        tokens, loss = sum_over_ranks(sums).tolist()
+        stop = self._tokens[0].new_tensor(self.wants_to_stop)
+        sums = torch.stack(
+            [each.sum().double() for each in (torch.stack(self._tokens), torch.stack(self._losses), stop)]
+        )
+        tokens, loss, stopping = sum_over_ranks(sums).tolist()
+        self.stopping = stopping > 0
         self._tokens.clear()
         self._losses.clear()
         scale = divided_by / max(tokens, 1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.atomic import write_text
 from core.errors import CheckpointError, DataError
 from core.tokenization.options import TokenizerOptions
 from core.tokenization.pretrained import PretrainedTokenizer
@@ -64,12 +63,13 @@ def load_tokenizer(state: dict[str, str]) -> TrainedTokenizer:
 
 
 def save_tokenizer(tokenizer: TrainedTokenizer, path: str | Path) -> None:
-    """Writes a tokenizer to a JSON file: whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
-        json.dump(tokenizer.state() | {"fingerprint": tokenizer.fingerprint}, file, ensure_ascii=False, indent=1)
-    os.replace(file.name, path)
+    """Writes a tokenizer to a JSON file: whole or not at all.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    content = tokenizer.state() | {"fingerprint": tokenizer.fingerprint}
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def read_tokenizer(path: str | Path) -> TrainedTokenizer:

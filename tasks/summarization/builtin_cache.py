@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.atomic import write_text
 from core.data.corpus import Split
 from core.data.locking import locked
 
@@ -41,14 +42,15 @@ def cached(folder: Path, about: Mapping[str, str], make: Callable[[], tuple[Pair
         folder: of this corpus and no other.
         about: what is kept beside it.
         make: gives the pairs and the counts.
+
+    Raises:
+        StorageError: it can't be kept.
     """
     path = folder / "corpus.json"
     with locked(folder / "lock"):
         if not path.exists():
             print(f"reading the docstrings of {about['files']} Python files, once, into {folder}", file=sys.stderr)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(asdict(Stored(*make(), dict(about)))), encoding="utf-8")
-            part.replace(path)
+            write_text(path, json.dumps(asdict(Stored(*make(), dict(about)))))
     found = json.loads(path.read_text(encoding="utf-8"))
     pairs: Pairs = {split: [(source, target) for source, target in rows] for split, rows in found["pairs"].items()}
     return Stored(pairs, found["counts"], found["about"])

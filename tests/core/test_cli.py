@@ -54,7 +54,7 @@ def test_option_values_are_found_in_both_forms() -> None:
 
 def test_last_is_no_checkpoint() -> None:
     with pytest.raises(ConfigError, match=r"--ckpt_path: there is no file last; give the path of a \.ckpt"):
-        check_files(["--ckpt_path", "last"])
+        check_files("test", ["--ckpt_path", "last"])
 
 
 def test_did_you_mean_is_silent_when_nothing_is_near() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +139,35 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
+def flip_a_bit_of_a_weight(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content = bytearray(path.read_bytes())
+    content[largest.header_offset + largest.file_size // 2 + 200] ^= 1
+    path.write_bytes(content)
+
+
+def lose_its_weights(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    del content["state_dict"]
+    torch.save(content, path)
+
+
+class Bomb:
+    """Pickled, it is a call of `os.mkdir`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def hide_a_bomb(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"bomb": Bomb(path.with_name("exploded"))}, path)
+
+
 def overwrite_with_text(path: Path) -> None:
     path.write_text("dear diary\n")
 
@@ -158,9 +189,12 @@ def come_from_elsewhere(path: Path) -> None:
     ("damage", "complaint"),
     [
         (truncate, "own.ckpt is truncated or not a checkpoint"),
+        (flip_a_bit_of_a_weight, "own.ckpt is damaged: the checksum of "),
+        (lose_its_weights, "own.ckpt is not a whole checkpoint: it lacks state_dict"),
+        (hide_a_bomb, "own.ckpt isn't read: it holds more than plain data"),
         (overwrite_with_text, "own.ckpt is truncated or not a checkpoint"),
         (belong_to_another_task, "own.ckpt belongs to the task asr, not to mt"),
-        (belong_to_the_future, "own.ckpt has format 99, this version of polyseq reads 1"),
+        (belong_to_the_future, "own.ckpt has format 99 (written by polyseq "),
         (come_from_elsewhere, "own.ckpt is not a checkpoint of polyseq"),
     ],
 )
@@ -171,6 +205,26 @@ def test_what_is_no_checkpoint_of_this_task_is_refused(
     shown = shell(verb, "--ckpt_path", own)
     assert complaint in one_error(shown)
     assert shown.code == 1
+    assert not own.with_name("exploded").exists()
+
+
+@pytest.mark.parametrize("option", ["--fit.weights", "--ensemble", "--data.tokenizers"])
+def test_a_bomb_explodes_by_no_other_way_either(trained: Trained, shell: Shell, own: Path, option: str) -> None:
+    hide_a_bomb(own)
+    if option == "--ensemble":
+        shown = shell("test", "--ckpt_path", trained.best, option, f"[{own}]")
+    else:
+        options = [*tiny_options(trained.corpus), f"--trainer.default_root_dir={own.parent}", "--trainer.max_steps=1"]
+        shown = shell("fit", *options, option, own)
+    assert shown.code == 1, shown
+    assert f"{own} isn't read: it holds more than plain data" in shown.err
+    assert not own.with_name("exploded").exists()
+
+
+def test_the_bomb_is_one(own: Path) -> None:
+    hide_a_bomb(own)
+    torch.load(own, weights_only=False)
+    assert own.with_name("exploded").exists()
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from core.callbacks.last import LastCheckpoint
+from core.callbacks.stopping import StopOnSignal
+from core.errors import ConfigError
 from core.module import Seq2SeqModule
 from core.objectives import check_share
+
+LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,14 @@ class FitOptions:
         ema_decay: decay of the exponential moving average of the weights, which then is what validates, what is saved
             as the model and what `test` uses; 0 for none.
         patience: validations without a better score until training stops; None to go on.
-        save_every: updates between two writes of last.ckpt, from which a killed run resumes.
+        save_every: updates between two writes of last.ckpt, from which a killed run resumes; it is also written before
+            each validation, at the end, and when the run is told to stop (docs/reliability.md).
         keep: how many checkpoints of past validations stay, as step=N.ckpt, for `python -m core.checkpoint average`.
         weights: a checkpoint of the same model whose weights and tokenizers training begins with, at update 0 with a
             fresh optimizer; where --ckpt_path names a run to go on with, that has the weights.
+
+    Raises:
+        ConfigError: save_every isn't above 0.
     """
 
     ema_decay: float = 0.0
@@ -46,6 +55,10 @@ class FitOptions:
     save_every: int = 500
     keep: int = 0
     weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_every < 1:
+            raise ConfigError(f"fit.save_every must be at least 1, got {self.save_every}")
 
 
 def fit_callbacks(
@@ -56,20 +69,14 @@ def fit_callbacks(
     What it tells is a progress bar for a person at a terminal, and lines for a file.
     """
     best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
+    last = LastCheckpoint(folder / LAST, options.save_every)
     callbacks: list[Callback] = []
     if options.ema_decay:
         callbacks.append(AveragedWeights(options.ema_decay))
     callbacks += [
         LearningRateMonitor("step"),
         ModelCheckpoint(folder, "best", **best, enable_version_counter=False),
-        ModelCheckpoint(
-            folder,
-            "last",
-            every_n_train_steps=options.save_every,
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        ),
-        FinalCheckpoint(folder / "last.ckpt"),
+        last,
         Reporter(log_every, lines=not bar),
     ]
     if bar:
@@ -78,7 +85,7 @@ def fit_callbacks(
         callbacks.append(ModelCheckpoint(folder, "{step}", monitor="step", mode="max", save_top_k=options.keep))
     if options.patience is not None:
         callbacks.append(EarlyStopping(**best, patience=options.patience))
-    return callbacks
+    return [*callbacks, StopOnSignal(last)]
 
 
 class AveragedWeights(WeightAveraging):
@@ -98,18 +105,6 @@ class AveragedWeights(WeightAveraging):
         count = int(updates)
         kept = min(self.decay, (1 + count) / (10 + count))
         torch._foreach_lerp_(averages, weights, 1 - kept)
-
-
-class FinalCheckpoint(Callback):
-    """Writes last.ckpt once more when training ends, wherever between two regular writes that is."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves all that is needed to go on."""
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path)
 
 
 class Reporter(Callback):
