@@ -26,6 +26,7 @@ from core.distributed import union_over_ranks, world_size
 from core.encoders.base import Encoder
 from core.encoders.freezing import Freezable
 from core.errors import CheckpointError, ConfigError
+from core.explain import shape_of
 from core.generation import GenerationOptions, Hypothesis, generate
 from core.generation.phrases import Phrases
 from core.metrics.base import CorpusMetric
@@ -105,6 +106,7 @@ class Seq2SeqModule(LightningModule):
         self.samples: list[tuple[str, str, str]] = []
         self.seed = 0
         self.target_tokens_seen = 0
+        self.at_work = "the way to the first batch"  # in words, for the message of an error
         self._scores: dict[tuple[int, ...], Tensor] = {}
         self._freezable: list[Freezable] = []
 
@@ -150,6 +152,7 @@ class Seq2SeqModule(LightningModule):
 
         Also tells parts that begin frozen which update it is.
         """
+        self.at_work = shape_of(batch)
         for part in self._freezable:
             part.set_step(self.global_step)
         torch.manual_seed(batch_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
@@ -157,7 +160,7 @@ class Seq2SeqModule(LightningModule):
     def training_step(self, batch: Seq2SeqBatch, batch_idx: int) -> Tensor:
         """Sums the objective over the batch's tokens; `configure_gradient_clipping` divides by the whole step's."""
         loss: Loss = self.objective(self.model, batch, self.specials, self.global_step)
-        self.guard.add(loss.total, loss.tokens)
+        self.guard.add(loss.total, loss.tokens, batch.ids)
         self.target_tokens_seen += int(loss.tokens)
         self.log("train/loss", loss.total.detach() / loss.tokens, batch_size=len(batch), prog_bar=True)
         self.log("train/nll", loss.nll / loss.tokens, batch_size=len(batch))
@@ -222,6 +225,7 @@ class Seq2SeqModule(LightningModule):
 
     def _evaluate(self, batch: Seq2SeqBatch) -> None:
         assert self.metric is not None
+        self.at_work = shape_of(batch)
         target = required_target(batch)
         inputs = shift_right(target.values, self.specials.bos)
         loss = target_loss(self.model.decoder, inputs, target, self.model.encode(batch.source), smoothing=0.0)

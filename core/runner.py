@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from functools import partial, reduce
 from pathlib import Path
@@ -27,19 +27,21 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
+from core.atomic import write_text
 from core.callbacks import FitOptions, fit_callbacks
 from core.callbacks.whole_files import WholeFiles
 from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
+from core.environment import environment
 from core.errors import CheckpointError, ConfigError, StoppedError, did_you_mean
+from core.explain import one_line_for_other_weights, one_line_for_too_little_memory
 from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
+from core.resume import check_continues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from core.cli import Load
     from core.task import Task
 
@@ -108,6 +110,8 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
     _end_schedule(config)
     _check_distribution(config)
     plain = _plain_config(parser, config)  # without the tokenizers of a checkpoint, which may be gone one day
+    if checkpoint is not None and verb == "fit":
+        check_continues(checkpoint[KEY]["config"], plain)
     if config.data.tokenizers is None:
         config.data.tokenizers = config.ckpt_path or config.fit.weights
     init = parser.instantiate_classes(config)
@@ -173,9 +177,12 @@ def fit(run: Run) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         keep_old(folder / "metrics.csv")  # CSVLogger would delete it
         keep_old(folder / "config.yaml")
-        (folder / "config.yaml").write_text(yaml.safe_dump(run.module.config, sort_keys=False))
+        keep_old(folder / "environment.json")
+        write_text(folder / "config.yaml", yaml.safe_dump(run.module.config, sort_keys=False))
+        about = environment(run.name, "fit", run.arguments, config.seed_everything, trainer.world_size)
+        write_text(folder / "environment.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
         print(f"run directory: {folder}")
-    with _one_line_for_other_weights():
+    with one_line_for_other_weights(), _one_line_for_memory(run):
         if config.ckpt_path is None and run.init.fit.weights is not None:
             _load_weights(run, run.init.fit.weights)
         try:
@@ -189,7 +196,7 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     _add_members(run)
     trainer = run.trainer(None)
     started = time.monotonic()
-    with _one_line_for_other_weights():
+    with one_line_for_other_weights(), _one_line_for_memory(run):
         getattr(trainer, verb)(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return
@@ -212,12 +219,12 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
         "generation": asdict(run.module.generation),
     }
     path = checkpoint.with_suffix(f".{verb}.json")
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in metric.examples)
-    path.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
+    write_text(path.with_suffix(".jsonl"), "".join(lines))
     print(f"scores: {path}; what was written: the .jsonl beside it")
     if text := run.module.report():
-        path.with_suffix(".txt").write_text(text, encoding="utf-8")
+        write_text(path.with_suffix(".txt"), text)
         print(f"report: {path.with_suffix('.txt')}")
 
 
@@ -236,7 +243,7 @@ def _predict(run: Run) -> None:
     if torch.cuda.is_available() and run.config.trainer.accelerator in ("auto", "gpu", "cuda"):
         run.module.to("cuda")
     _add_members(run)
-    with _one_line_for_other_weights():
+    with one_line_for_other_weights():
         _load_weights(run, run.config.ckpt_path)
     options = run.task.options(**{option.name: getattr(run.init, option.name) for option in fields(run.task.options)})
     run.task.predict(run.module, run.data, options)
@@ -306,6 +313,19 @@ def _check_distribution(config: Namespace) -> None:
         raise ConfigError("trainer.use_distributed_sampler must be false: the datamodule shares out the batches itself")
 
 
+def _one_line_for_memory(run: Run) -> AbstractContextManager[None]:
+    """Explains that the memory is too small for a batch."""
+
+    def tell() -> str:
+        batch, training = run.module.at_work, run.module.training
+        option = run.data.budget_options[0 if training else 1]
+        value = getattr(run.config.data, option, None)
+        mend = ", and raise trainer.accumulate_grad_batches to keep the size of an update" if training else ""
+        return f"on {batch}: lower data.{option}, which is {value}{mend}"
+
+    return one_line_for_too_little_memory(tell)
+
+
 def _add_members(run: Run) -> None:
     """Loads the further checkpoints of an ensemble."""
     for path in run.config.ensemble:
@@ -320,21 +340,6 @@ def _silence() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: not any(re.match(text, record.getMessage()) for text in NOISE)
     )
-
-
-@contextmanager
-def _one_line_for_other_weights() -> Iterator[None]:
-    """Weights that don't fit the model are the user's mix-up of options, not a bug."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        raise CheckpointError(
-            "the checkpoint's weights don't fit the model that the options describe; leave model options out, as "
-            "--ckpt_path carries its own, or give those of the run that --fit.weights is of"
-            f" ({' '.join(str(error).split())[:300]})"
-        ) from error
 
 
 NOISE = (

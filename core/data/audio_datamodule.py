@@ -98,6 +98,8 @@ class AudioDataModule(Seq2SeqDataModule):
         ConfigError: an option is out of its range.
     """
 
+    budget_options = ("batch_seconds", "eval_batch_seconds")
+
     def __init__(
         self,
         corpus: SpeechCorpus,

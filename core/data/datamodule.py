@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -33,7 +34,12 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
         num_workers: processes that make batches; 0 for none beside the trainer's own.
         seed: of the order of the training batches.
         tokenizers: where trained tokenizers are; None where `vocabularies` trains them.
+
+    Attributes:
+        budget_options: the names of the options that limit a batch in training and in evaluation.
     """
+
+    budget_options: ClassVar[tuple[str, str]] = ("batch_tokens", "eval_batch_tokens")
 
     def __init__(
         self,

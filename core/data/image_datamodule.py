@@ -59,6 +59,8 @@ class ImageDataModule(Seq2SeqDataModule):
         ConfigError: an option is out of its range; features are kept, but the images change each epoch.
     """
 
+    budget_options = ("batch_size", "eval_batch_size")
+
     def __init__(
         self,
         corpus: ImageCorpus,

@@ -62,19 +62,24 @@ class ResumableLoader(DataLoader[Example]):
 
     def state_dict(self) -> dict[str, Any]:
         """What identifies the plan; the position in it is the run's own."""
-        return {"plan": self.batch_sampler.fingerprint}
+        return {"plan": self.batch_sampler.fingerprint, "about": self.batch_sampler.about}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Refuses to go on in the middle of an epoch whose batches are others than before.
 
         Raises:
-            CheckpointError: the data, the batch size, the seed or the number of ranks has changed.
+            CheckpointError: the data, the batch size, the seed or the number of ranks has changed; says which.
         """
-        if state["plan"] != self.batch_sampler.fingerprint:
-            raise CheckpointError(
-                "the checkpoint was written in the middle of an epoch, and its batches can't be found again: the "
-                "training data, the size of a batch, data.seed or the number of ranks has changed; change it back"
-            )
+        if state["plan"] == self.batch_sampler.fingerprint:
+            return
+        then, now = state.get("about", {}), self.batch_sampler.about
+        changed = [f"{name}: {then[name]} then, {now[name]} now" for name in then if then[name] != now[name]]
+        told = "; ".join(changed) or "the lengths of the training examples, or the order in which they stand"
+        raise CheckpointError(
+            "a run goes on in the middle of an epoch, whose batches can't be found again, because something has "
+            f"changed: {told}. Change it back, or begin a new run with these weights: --fit.weights in the place of "
+            "--ckpt_path"
+        )
 
 
 def text_loader(

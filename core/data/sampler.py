@@ -156,6 +156,17 @@ class BucketBatchSampler(Sampler[list[int]]):
         return 1 - sum(int(self.lengths[:, batch].sum()) for batch in batches) / max(padded, 1)
 
     @property
+    def about(self) -> dict[str, int]:
+        """What a plan follows from, in words for a person."""
+        return {
+            "ranks": self.world_size,
+            "training examples": len(self.budgeted),
+            "their tokens": int(self.lengths.sum()),
+            "batches of an epoch on all ranks": len(self.edges) - 1,
+            "data.seed": self.seed,
+        }
+
+    @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that differ between samplers with different plans."""
         digest = hashlib.sha256(self.lengths.tobytes() + self.edges.tobytes())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -79,3 +81,41 @@ def test_too_many_in_a_row_stop_the_run_and_a_good_one_begins_the_count_anew() -
     with pytest.raises(TrainingError, match=r"3 updates in a row.*model\.optimizer\.lr"):
         step(float("nan"))
     assert guard.skipped == 5
+
+
+# What is told of a skipped update
+
+
+def skip(guard: UpdateGuard, caplog: pytest.LogCaptureFixture) -> str:
+    weight = nn.Parameter(torch.ones(1))
+    weight.grad = torch.tensor([float("nan")])
+    with caplog.at_level(logging.WARNING):
+        assert not guard.finish([weight], None, 1)
+    return caplog.messages[-1]
+
+
+def test_the_examples_whose_loss_is_not_finite_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    guard = UpdateGuard(patience=3)
+    guard.add(torch.tensor(1.0), torch.tensor(2), (4, 5))
+    guard.add(torch.tensor(float("nan")), torch.tensor(2), (17, 3))
+    told = skip(guard, caplog)
+    assert told.startswith("an update was not finite and is skipped, 1 so far: loss nan, gradient norm nan, ")
+    assert told.endswith("in the batch of examples [17, 3]")
+
+
+def test_where_only_the_gradient_is_not_finite_all_examples_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    guard = UpdateGuard(patience=3)
+    guard.add(torch.tensor(1.0), torch.tensor(2), (4, 5))
+    guard.add(torch.tensor(1.0), torch.tensor(2), tuple(range(50)))
+    assert skip(guard, caplog).endswith(
+        "somewhere in the batch of examples [4, 5] or "
+        "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, …]"
+    )
+
+
+def test_what_was_told_isn_t_told_of_the_next_update(caplog: pytest.LogCaptureFixture) -> None:
+    guard = UpdateGuard(patience=3)
+    guard.add(torch.tensor(float("inf")), torch.tensor(2), (1,))
+    skip(guard, caplog)
+    guard.add(torch.tensor(float("inf")), torch.tensor(2), (2,))
+    assert skip(guard, caplog).endswith("in the batch of examples [2]")
