@@ -7,9 +7,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from core.batch import Seq2SeqBatch
 from core.cli import main
@@ -53,10 +54,18 @@ class Fork:
         folder: of the corpus and of what it leaves: runs in <folder>/mt, its output in <folder>/<name>.log.
         name: of the run.
         options: beside those of `tiny_options`.
+        environment: variables of its own.
     """
 
-    def __init__(self, folder: Path, name: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.log = folder / f"{name}.log"
+        self.environment = environment
         self.arguments = [*tiny_options(folder), f"--trainer.default_root_dir={folder}", f"--run={name}", *options]
         self.task = recorded_task(folder / f"{name}.seen")
         self.pid = os.fork()
@@ -66,6 +75,7 @@ class Fork:
     def _train(self) -> None:
         code = 70
         try:
+            os.environ.update(self.environment)
             descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for stream in (1, 2):
                 os.dup2(descriptor, stream)
