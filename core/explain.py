@@ -52,6 +52,18 @@ def one_line_for_too_little_memory(batch: Callable[[], str]) -> Iterator[None]:
         raise MemoryShortageError(f"out of memory {batch()} ({reason[:120]})") from error
 
 
+@contextmanager
+def one_line_for(explain: Callable[[RuntimeError], PolyseqError | None]) -> Iterator[None]:
+    """Raises what is said of an error in its place, if anything is."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = explain(error)
+        if told is None:
+            raise
+        raise told from error
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory was asked for that there isn't, of a GPU or of the machine."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -35,7 +35,7 @@ from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
 from core.environment import environment
 from core.errors import CheckpointError, ConfigError, StoppedError, did_you_mean
-from core.explain import one_line_for_other_weights, one_line_for_too_little_memory
+from core.explain import one_line_for, one_line_for_other_weights, one_line_for_too_little_memory
 from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
@@ -182,7 +182,7 @@ def fit(run: Run) -> None:
         about = environment(run.name, "fit", run.arguments, config.seed_everything, trainer.world_size)
         write_text(folder / "environment.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
         print(f"run directory: {folder}")
-    with one_line_for_other_weights(), _one_line_for_memory(run):
+    with one_line_for_other_weights(), _one_line_for_memory(run), one_line_for(run.data.explain):
         if config.ckpt_path is None and run.init.fit.weights is not None:
             _load_weights(run, run.init.fit.weights)
         try:
@@ -196,7 +196,7 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     _add_members(run)
     trainer = run.trainer(None)
     started = time.monotonic()
-    with one_line_for_other_weights(), _one_line_for_memory(run):
+    with one_line_for_other_weights(), _one_line_for_memory(run), one_line_for(run.data.explain):
         getattr(trainer, verb)(run.module, run.data, ckpt_path=run.config.ckpt_path, weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return

@@ -18,6 +18,7 @@ from core.data.datamodule import Seq2SeqDataModule
 from core.data.dataset import ExampleDataset, Integers
 from core.data.encode import TokenTable
 from core.data.speech import SpeechCorpus, Utterance
+from core.data.unreadable import Allowance
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
 from core.errors import ConfigError, DataError
 from core.tokenization import TokenizerOptions, TrainedTokenizer
@@ -60,6 +61,10 @@ class AudioDataset(ExampleDataset):
         """The utterances' numbers."""
         return [utterance.id for utterance in self.utterances]
 
+    def name(self, index: int) -> str:
+        """The utterance's file."""
+        return self.utterances[index].audio.name
+
     def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
         """Makes a batch of examples."""
         return collate(examples, pad_audio, self.pad)
@@ -90,6 +95,8 @@ class AudioDataModule(Seq2SeqDataModule):
         max_seconds: nor longer ones. In evaluation nothing is left out but what can't be read.
         on_bad_example: what to do with files that can't be read and transcripts that are empty: "raise" refuses to
             begin, and names them; "skip" leaves them out, counts them, and names the first.
+        max_unreadable: how many of them may become unreadable while training goes on (a damaged part behind a header, a
+            file that disappears): they are left out of their batches, and named; one more ends the run.
         num_workers: processes that read and make batches; 0 for none beside the trainer's own.
         seed: of the order of the training batches.
         cache_dir: where trained tokenizers are kept; None for $POLYSEQ_CACHE or ~/.cache/polyseq.
@@ -111,6 +118,7 @@ class AudioDataModule(Seq2SeqDataModule):
         min_seconds: float = 0.1,
         max_seconds: float = 30.0,
         on_bad_example: OnBadExample = "raise",
+        max_unreadable: int = 0,
         num_workers: int = 0,
         seed: int = 1,
         cache_dir: Path | None = None,
@@ -122,6 +130,7 @@ class AudioDataModule(Seq2SeqDataModule):
         self.eval_batch_seconds = eval_batch_seconds or batch_seconds
         budgets = [max(int(seconds * FRAMES), 1) for seconds in (batch_seconds, self.eval_batch_seconds)]
         super().__init__(budgets[0], budgets[1], "source", num_workers, seed, tokenizers)
+        self.allowance = Allowance(max_unreadable)
         self.corpus = corpus
         self.tokenizer_options = tokenizer
         self.sample_rate = sample_rate

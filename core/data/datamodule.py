@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader
 from core.data.collate import Example
 from core.data.corpus import Split
 from core.data.dataset import ExampleDataset
-from core.data.loader import ResumableLoader
+from core.data.loader import CheckedLoader, ResumableLoader
 from core.data.sampler import BucketBatchSampler, Budget
+from core.data.unreadable import Allowance, CheckedExamples, dead_worker
 from core.data.vocabularies import Vocabularies
+from core.errors import DataError
 from core.tokenization import Specials, TrainedTokenizer
 
 
@@ -55,7 +57,9 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.seed = seed
         self.tokenizers_path = tokenizers
+        self.allowance = Allowance(0)
         self._datasets: dict[Split, ExampleDataset] = {}
+        self._checked: list[CheckedExamples] = []
 
     @property
     @abstractmethod
@@ -129,13 +133,9 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled batches; in a run that was resumed in mid-epoch, those that it hadn't seen."""
-        return ResumableLoader(
-            self.dataset("train"),
-            self.sampler("train"),
-            self._position,
-            self.num_workers,
-            torch.cuda.is_available(),
-        )
+        examples = self._check("train")
+        pin = torch.cuda.is_available()
+        return ResumableLoader(examples, self.sampler("train"), self._position, self.allowance, self.num_workers, pin)
 
     def _position(self) -> int:
         """The batches of this epoch that the trainer has behind it."""
@@ -150,11 +150,13 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
         return self._evaluation("test")
 
     def _evaluation(self, split: Split) -> DataLoader[Example]:
-        dataset = self.dataset(split)
-        return DataLoader(
-            dataset,
-            batch_sampler=self.sampler(split),
-            collate_fn=dataset.collate,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        pin = torch.cuda.is_available()
+        return CheckedLoader(self._check(split), self.sampler(split), Allowance(0), self.num_workers, pin)
+
+    def _check(self, split: Split) -> CheckedExamples:
+        self._checked.append(CheckedExamples(self.dataset(split), self.num_workers))
+        return self._checked[-1]
+
+    def explain(self, error: RuntimeError) -> DataError | None:
+        """What to tell of an error if it is that a process died which made batches; else None."""
+        return dead_worker(error, self._checked)

@@ -43,6 +43,10 @@ class ExampleDataset(Dataset[Example], ABC):
     def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
         """Makes a batch of examples."""
 
+    def name(self, index: int) -> str:
+        """What to call an example in a message: where it has a file of its own, that."""
+        return f"example {self.ids[index]}"
+
     def __len__(self) -> int:
         return len(self.ids)
 

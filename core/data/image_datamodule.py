@@ -18,6 +18,7 @@ from core.data.feature_cache import FeatureOptions, FrozenFeatures, cached_featu
 from core.data.image_dataset import Caption, ImageDataset, PixelDataset, Pixels, ReadImages, list_captions
 from core.data.images import CaptionedImage, ImageCorpus
 from core.data.loader import ResumableLoader
+from core.data.unreadable import Allowance
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
 from core.errors import ConfigError, DataError
 from core.images.read import MAX_PIXELS, ImageRef, check_max_pixels
@@ -49,6 +50,8 @@ class ImageDataModule(Seq2SeqDataModule):
             evaluation they are truncated for the loss, and stay whole as references.
         on_bad_example: what to do with images that can't be read or have no caption: "raise" refuses to begin, and
             names them; "skip" leaves them out, counts them, and names the first.
+        max_unreadable: how many of them may become unreadable while training goes on (a damaged part behind a header, a
+            file that disappears): they are left out of their batches, and named; one more ends the run.
         check_pixels: decode all images before training begins: only so is all damage found beforehand.
         max_pixels: larger images aren't read: they would fill the memory.
         num_workers: processes that read and make batches; 0 for none beside the trainer's own.
@@ -73,6 +76,7 @@ class ImageDataModule(Seq2SeqDataModule):
         eval_batch_size: int | None = None,
         max_target_length: int = 50,
         on_bad_example: OnBadExample = "raise",
+        max_unreadable: int = 0,
         check_pixels: bool = False,
         max_pixels: int = MAX_PIXELS,
         num_workers: int = 0,
@@ -91,6 +95,7 @@ class ImageDataModule(Seq2SeqDataModule):
             )
         check_max_pixels(max_pixels)
         super().__init__(batch_size, eval_batch_size or batch_size, "source", num_workers, seed, tokenizers)
+        self.allowance = Allowance(max_unreadable)
         self.corpus = corpus
         self.tokenizer_options = tokenizer
         self.pixels = Pixels(transform, augment, max_pixels, seed)

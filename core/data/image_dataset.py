@@ -128,6 +128,10 @@ class ImageDataset(ExampleDataset):
         """The images' numbers in evaluation; in training, where an image comes with each caption, the examples' own."""
         return [self.images[row].id for row in self.rows] if self.each_once else list(range(len(self.rows)))
 
+    def name(self, index: int) -> str:
+        """The image's file."""
+        return self.images[int(self.rows[index])].image.name
+
     def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
         """Makes a batch of examples."""
         return collate(examples, stack_images if self.features is None else pad_frames, self.pad)

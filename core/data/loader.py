@@ -11,16 +11,68 @@ from torch.utils.data import DataLoader
 from core.batch import Seq2SeqBatch
 from core.data.collate import Example
 from core.data.corpus import TextPair
-from core.data.dataset import ExampleDataset
 from core.data.encode import Limits, TextDataset, TokenTable, close_source
 from core.data.sampler import BucketBatchSampler
+from core.data.unreadable import Allowance, CheckedExamples, dead_worker
 from core.errors import CheckpointError
 from core.tokenization import TrainedTokenizer
 
 _log = logging.getLogger(__name__)
 
 
-class ResumableLoader(DataLoader[Example]):
+class CheckedLoader(DataLoader[Example]):
+    """Yields batches whose examples could all be read, or lack some that may be lacking.
+
+    Args:
+        dataset: the examples.
+        sampler: their batches.
+        allowance: of what may be lacking.
+        num_workers: worker processes; 0 makes the batches in this one.
+        pin_memory: give batches in page-locked memory.
+    """
+
+    def __init__(
+        self,
+        dataset: CheckedExamples,
+        sampler: BucketBatchSampler,
+        allowance: Allowance,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(
+            dataset,  # type: ignore[arg-type]  # what it holds isn't collated yet
+            batch_sampler=sampler,
+            collate_fn=dataset.collate,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+        )
+        self.examples, self.allowance = dataset, allowance
+
+    def __iter__(self) -> Iterator[Seq2SeqBatch]:  # type: ignore[override]
+        batches = super().__iter__()
+        while True:
+            try:
+                read = next(batches)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:  # what is met depends on where the other process died
+                dead = _dead(batches)
+                told = dead_worker(error, [self.examples], dead) if dead else None
+                if told is None:
+                    raise
+                raise told from error
+            yield self.allowance.take(read)
+
+
+def _dead(batches: object) -> list[int]:
+    """The numbers of a loader's worker processes that have ended."""
+    workers = getattr(batches, "_workers", [])
+    for worker in workers:
+        worker.join(timeout=1)  # it may have closed its files, which is what was noticed, and not be gone yet
+    return [worker.pid for worker in workers if not worker.is_alive()]
+
+
+class ResumableLoader(CheckedLoader):
     """Yields the epoch's batches from the position of the run on.
 
     Nothing happens before the first batch is asked for: only then has Lightning told the sampler its epoch
@@ -31,38 +83,34 @@ class ResumableLoader(DataLoader[Example]):
         dataset: the examples.
         sampler: their batches.
         position: the number of batches of this epoch that were seen already.
+        allowance: of examples that can't be read.
         num_workers: worker processes; 0 makes the batches in this one.
         pin_memory: give batches in page-locked memory.
     """
 
-    dataset: ExampleDataset
     batch_sampler: BucketBatchSampler
 
     def __init__(
         self,
-        dataset: ExampleDataset,
+        dataset: CheckedExamples,
         sampler: BucketBatchSampler,
         position: Callable[[], int],
+        allowance: Allowance,
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
-        super().__init__(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=dataset.collate,
-            num_workers=num_workers,
-            pin_memory=pin_memory,
-        )
+        super().__init__(dataset, sampler, allowance, num_workers, pin_memory)
         self.position = position
 
     def __iter__(self) -> Iterator[Seq2SeqBatch]:  # type: ignore[override]
         self.batch_sampler.start_at(self.position())
-        self.dataset.epoch = self.batch_sampler.epoch
+        self.examples.inner.epoch = self.batch_sampler.epoch
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        """What identifies the plan; the position in it is the run's own."""
-        return {"plan": self.batch_sampler.fingerprint, "about": self.batch_sampler.about}
+        """What identifies the plan, and what was left out; the position in it is the run's own."""
+        left_out = sorted(self.allowance.known)
+        return {"plan": self.batch_sampler.fingerprint, "about": self.batch_sampler.about, "unreadable": left_out}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Refuses to go on in the middle of an epoch whose batches are others than before.
@@ -71,6 +119,7 @@ class ResumableLoader(DataLoader[Example]):
             CheckpointError: the data, the batch size, the seed or the number of ranks has changed; says which.
         """
         if state["plan"] == self.batch_sampler.fingerprint:
+            self.allowance.known = set(state.get("unreadable", []))
             return
         then, now = state.get("about", {}), self.batch_sampler.about
         changed = [f"{name}: {then[name]} then, {now[name]} now" for name in then if then[name] != now[name]]
