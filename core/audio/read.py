@@ -98,6 +98,8 @@ def _check_bytes(clip: AudioClip) -> None:
         raise DataError("is a directory, not a sound file", clip.name) from None
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror}", clip.name) from error
+    except ValueError as error:  # a NUL in its name, or what isn't Unicode
+        raise DataError(f"no file can have this name: {error}", ascii(clip.name)) from None
     if not size:
         raise DataError("the file is empty", clip.name)
     promised = 8 + int.from_bytes(head[4:8], "little")

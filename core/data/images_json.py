@@ -97,10 +97,10 @@ class CocoImages(SplitImages):
         document = read_document(path)
         names: dict[object, str] = {}
         for place, image in records(document, "images", path):
-            names[field_of(image, "id", place)] = text_of(field_of(image, "file_name", place), "file_name", place)
+            names[_id(image, "id", place)] = text_of(field_of(image, "file_name", place), "file_name", place)
         captions: dict[str, list[str]] = {name: [] for name in names.values()}
         for place, annotation in records(document, "annotations", path):
-            image_id = field_of(annotation, "image_id", place)
+            image_id = _id(annotation, "image_id", place)
             if image_id not in names:
                 raise DataError(f"there is no image with the id {image_id!r}", place)
             caption = field_of(annotation, "caption", place)
@@ -108,6 +108,13 @@ class CocoImages(SplitImages):
         folder = self.folders[split]
         found = [(name, tuple(texts)) for name, texts in captions.items() if texts]
         return gather_captions(found, path.parent if folder is None else Path(folder))
+
+
+def _id(record: Record, field: str, place: str) -> int | str:
+    value = field_of(record, field, place)
+    if not isinstance(value, int | str):
+        raise DataError(f"{field!r} must be a number or text, got {type(value).__name__}", place)
+    return value
 
 
 def read_document(path: Path) -> Record:
@@ -122,6 +129,10 @@ def read_document(path: Path) -> Record:
         raise DataError(f"not JSON: {error.msg}, at column {error.colno}", path, error.lineno) from None
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error.reason} at byte {error.start}", path) from None
+    except ValueError as error:
+        raise DataError(f"not JSON that can be read: {error}", path) from None
+    except RecursionError:
+        raise DataError("JSON that is nested too deep", path) from None
     if not isinstance(document, dict):
         raise DataError(f"must be one JSON object, got {type(document).__name__}", path)
     return document

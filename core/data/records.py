@@ -103,6 +103,8 @@ def parse(line: str, path: Path, number: int) -> Mapping[str, object]:
         record = json.loads(line)
     except ValueError as error:
         raise DataError(f"not JSON: {error}", path, number) from None
+    except RecursionError:
+        raise DataError("JSON that is nested too deep", path, number) from None
     if not isinstance(record, dict):
         raise DataError(f"a line must be a JSON object, got {type(record).__name__}", path, number)
     return record

@@ -90,7 +90,7 @@ def _number(columns: SpeechColumns, record: Record, field: str, place: Place) ->
         return None
     try:
         number = float(value) if isinstance(value, str | float | int) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):  # a whole number beyond all floats
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
         column = getattr(columns, field) or field

@@ -9,6 +9,9 @@ from pathlib import Path
 from core.data.corpus import Split, SplitCorpus, TextPair, numbered
 from core.errors import DataError
 
+RATIO = 200  # by which text is never packed
+SMALL = 1 << 24  # bytes that are unpacked whatever the ratio
+
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file without a byte order mark; one that ends in .gz is unpacked.
@@ -17,14 +20,26 @@ def read_bytes(path: Path) -> bytes:
         DataError: there is no such file, or it is empty or not readable.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:
         raise DataError("there is no such file", path) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"can't be read: {error}", path) from error
+    except ValueError as error:  # a NUL in its name, or what isn't Unicode
+        raise DataError(f"no file can have this name: {error}", ascii(str(path))) from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise DataError("the file is empty", path)
+    return data
+
+
+def _unpacked(path: Path) -> bytes:
+    """Unpacks a file, unless it can't be text: gzip packs a thousand zeros into one byte."""
+    limit = max(SMALL, RATIO * path.stat().st_size)
+    with gzip.open(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise DataError(f"unpacks to more than {RATIO} times its size, as no text does: unpack it yourself", path)
     return data
 
 

@@ -179,6 +179,8 @@ def _file(ref: ImageRef) -> Path | io.BytesIO:
         raise DataError("is a directory, not an image", ref.name) from None
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror}", ref.name) from error
+    except ValueError as error:  # a NUL in its name, or what isn't Unicode
+        raise DataError(f"no file can have this name: {error}", ascii(ref.name)) from None
     return ref.path
 
 

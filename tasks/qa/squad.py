@@ -30,6 +30,8 @@ class SquadCorpus(FileCorpus):
             raise DataError(f"can't be read: {error.strerror}", path) from error
         except ValueError as error:
             raise DataError(f"not JSON: {error}", path) from None
+        except RecursionError:
+            raise DataError("JSON that is nested too deep", path) from None
         examples = list(_examples(content, path))
         if not examples:
             raise DataError("has no questions", path)
