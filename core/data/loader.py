@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -45,6 +48,7 @@ class CheckedLoader(DataLoader[Example]):
             collate_fn=dataset.collate,
             num_workers=num_workers,
             pin_memory=pin_memory,
+            worker_init_fn=heed_the_parent_alone,
         )
         self.examples, self.allowance = dataset, allowance
 
@@ -62,6 +66,25 @@ class CheckedLoader(DataLoader[Example]):
                     raise
                 raise told from error
             yield self.allowance.take(read)
+
+
+def heed_the_parent_alone(worker: int) -> None:
+    """Leaves it to the process that trains to act on a signal that a whole job is sent, by SLURM or by Ctrl-C.
+
+    It writes its checkpoint after the next update, for which it needs this worker. What the parent itself sends ends
+    the worker as ever.
+    """
+    parent = os.getppid()
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _dead(batches: object) -> list[int]:

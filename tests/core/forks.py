@@ -75,6 +75,7 @@ class Fork:
     def _train(self) -> None:
         code = 70
         try:
+            os.setpgid(0, 0)  # a job of its own, with its workers
             os.environ.update(self.environment)
             descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for stream in (1, 2):
@@ -94,6 +95,10 @@ class Fork:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
+
+    def kill_all(self, number: int) -> None:
+        """Signals it and the processes that it has started."""
+        os.killpg(self.pid, number)
 
     def is_alive(self) -> bool:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None

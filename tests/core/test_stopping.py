@@ -85,6 +85,20 @@ def test_a_signal_writes_last_and_the_same_command_goes_on(folder: Path, number:
     assert all(len(each) == 1 for each in updates.values()), "no batch twice"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_that_get_the_signal_too_work_on_until_the_end(folder: Path, number: signal.Signals) -> None:
+    name = f"workers{number}"
+    options = ["--trainer.max_steps=3000", "--trainer.val_check_interval=100000", "--data.num_workers=1"]
+    run = Fork(folder, name, options)
+    run.until(folder / f"{name}.seen")
+    run.kill_all(number)
+    assert run.wait() == 128 + number, run.log.read_text()
+    told = run.log.read_text()
+    assert f"stopped by {number.name} after update" in told
+    assert "error" not in told
+    assert "Traceback" not in told
+
+
 @pytest.mark.parametrize("interval", [EPOCH, 10], ids=["at the epoch's end", "in mid-epoch"])
 def test_a_run_stopped_in_a_validation_begins_it_anew(folder: Path, interval: int) -> None:
     options = [f"--trainer.max_steps={3 * EPOCH}", f"--trainer.val_check_interval={interval}", "--fit.ema_decay=0.5"]
