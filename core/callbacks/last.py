@@ -29,11 +29,19 @@ class LastCheckpoint(Checkpoint):
         self.unscored = False
         self._saved: tuple[int, bool] = (0, False)
         self._module: Seq2SeqModule | None = None
+        self._max_steps = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Takes the module, whose counts go into the checkpoint too."""
         assert isinstance(pl_module, Seq2SeqModule)
         self._module = pl_module
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lets a run begin that has all its updates, but stopped in its last validation."""
+        loop = trainer.fit_loop.epoch_loop
+        self._max_steps = loop.max_steps
+        if self.unscored and loop.max_steps > 0:
+            loop.max_steps += 1
 
     def save(self, trainer: Trainer) -> None:
         """Writes last.ckpt, unless this state of the run is in it already."""
@@ -46,6 +54,7 @@ class LastCheckpoint(Checkpoint):
         """Scores what was to be scored when the run was stopped."""
         if self.unscored:
             _validate(trainer)
+            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

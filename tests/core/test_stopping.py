@@ -99,9 +99,11 @@ def test_workers_that_get_the_signal_too_work_on_until_the_end(folder: Path, num
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("interval", [EPOCH, 10], ids=["at the epoch's end", "in mid-epoch"])
-def test_a_run_stopped_in_a_validation_begins_it_anew(folder: Path, interval: int) -> None:
-    options = [f"--trainer.max_steps={3 * EPOCH}", f"--trainer.val_check_interval={interval}", "--fit.ema_decay=0.5"]
+@pytest.mark.parametrize(
+    ("interval", "steps"), [(EPOCH, 3 * EPOCH), (10, 35), (9, 18)], ids=["epoch's end", "mid-epoch", "run's end"]
+)
+def test_a_run_stopped_in_a_validation_begins_it_anew(folder: Path, interval: int, steps: int) -> None:
+    options = [f"--trainer.max_steps={steps}", f"--trainer.val_check_interval={interval}", "--fit.ema_decay=0.5"]
     options += ["--data.eval_batch_tokens=8", "--fit.patience=100"]
     whole = Fork(folder, f"whole{interval}", options)
     assert whole.wait() == 0, whole.log.read_text()
