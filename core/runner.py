@@ -171,8 +171,8 @@ def fit(run: Run) -> None:
     config = run.config
     folder = run_folder(run.name, config.trainer.default_root_dir, config.run, config.ckpt_path, run.arguments)
     log_every = run.config.trainer.log_every_n_steps or 50
-    bar = run.shows_bar
-    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every, bar))
+    bar, logs = run.shows_bar, config.trainer.logger is not False
+    trainer = run.trainer(folder, fit_callbacks(run.init.fit, run.module, folder, log_every, bar, logs))
     if trainer.is_global_zero and not config.trainer.fast_dev_run:
         folder.mkdir(parents=True, exist_ok=True)
         keep_old(folder / "metrics.csv")  # CSVLogger would delete it

@@ -62,7 +62,7 @@ class FitOptions:
 
 
 def fit_callbacks(
-    options: FitOptions, module: Seq2SeqModule, folder: Path, log_every: int, bar: bool
+    options: FitOptions, module: Seq2SeqModule, folder: Path, log_every: int, bar: bool, logs: bool = True
 ) -> list[Callback]:
     """Makes the callbacks of a training run that writes into a folder and tells of every so many updates.
 
@@ -73,8 +73,9 @@ def fit_callbacks(
     callbacks: list[Callback] = []
     if options.ema_decay:
         callbacks.append(AveragedWeights(options.ema_decay))
+    if logs:  # else it would refuse to run
+        callbacks.append(LearningRateMonitor("step"))
     callbacks += [
-        LearningRateMonitor("step"),
         ModelCheckpoint(folder, "best", **best, enable_version_counter=False),
         last,
         Reporter(log_every, lines=not bar),

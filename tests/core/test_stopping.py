@@ -163,6 +163,16 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_line_and_the_last_checkpoint
 # --ckpt_path last
 
 
+def test_a_run_may_do_without_logs(shell: Shell, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = [*tiny_options(tmp_path), "--trainer.max_steps=2", f"--trainer.default_root_dir={tmp_path}"]
+    shown = shell("fit", *options, "--trainer.logger=false")
+    assert shown.code == 0, shown.err
+    assert sorted(path.name for path in (tmp_path / "mt" / "default").iterdir()) == [
+        "config.yaml", "environment.json", "last.ckpt",
+    ]  # fmt: skip
+
+
 def test_last_is_a_fresh_start_first_then_goes_on_and_then_has_nothing_to_do(shell: Shell, tmp_path: Path) -> None:
     write_corpus(tmp_path)
     options = [*tiny_options(tmp_path), "--trainer.max_steps=4", f"--trainer.default_root_dir={tmp_path}"]
