@@ -144,8 +144,14 @@ class Seq2SeqModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Notes the run's seed before anything draws from it, and what is frozen up to some update."""
-        self.seed = torch.initial_seed()
+        self.seed = self.objective.seed = torch.initial_seed()
         self._freezable = [part for part in self.modules() if isinstance(part, Freezable)]
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether each update has a gradient for all parameters that the optimizer has; if not, DDP must be told."""
+        frozen = (part for part in self.modules() if isinstance(part, Freezable) and part.freeze)
+        return self.objective.trains_all(self.model) and all(part.unfreeze_at is None for part in frozen)
 
     def on_train_batch_start(self, batch: Seq2SeqBatch, batch_idx: int) -> None:
         """Seeds the batch's dropout by its place in the run: ranks draw apart, and a resumed run draws the same.

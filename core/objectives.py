@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,6 +19,7 @@ from core.batch import Seq2SeqBatch, TextBatch, shift_right
 from core.decoders.base import Decoder
 from core.encoders.base import Memory
 from core.errors import ConfigError
+from core.generation.randomness import seeds_of, uniform
 from core.heads import CopyHead, VocabularyHead
 from core.layers.coverage import coverage_loss
 from core.layers.cross_entropy import smoothed_cross_entropy, smoothed_cross_entropy_logits
@@ -45,7 +46,17 @@ class Loss:
 
 
 class Objective(nn.Module, ABC):
-    """One way of training: teacher forcing, scheduled sampling, sequence-level rewards."""
+    """One way of training: teacher forcing, scheduled sampling, sequence-level rewards.
+
+    Attributes:
+        seed: the run's, for objectives that draw; the module sets it.
+    """
+
+    seed: int = 0
+
+    def trains_all(self, model: EncoderDecoder) -> bool:
+        """Whether each update has a gradient for all of a model's parameters."""
+        return True
 
     @abstractmethod
     def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
@@ -215,33 +226,50 @@ class ScheduledSampling(Objective):
         reference = shift_right(target.values, specials.bos)
         memory = model.encode(batch.source)
         share = self.reference_share(step)
-        keep = torch.rand(reference.shape, device=reference.device) < share
+        kept, chosen = self.draws(batch.ids, reference, step)
+        keep = kept < share
         keep[:, 0] = True  # the begin token
         with torch.no_grad():
             mix = self._mix_stepwise if self.rollout == "stepwise" else self._mix_parallel
-            inputs = reference if share == 1 else mix(model.decoder, reference, keep, memory)
+            inputs = reference if share == 1 else mix(model.decoder, reference, keep, chosen, memory)
         return target_loss(model.decoder, inputs, target, memory, self.label_smoothing)
 
-    def _mix_parallel(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:
+    def draws(self, ids: Sequence[int], reference: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Two numbers in [0, 1) for each place of a reference (B, T): whether it is kept, and what is said there.
+
+        They follow from the run's seed, the update, the example and the place, so that an example is read alike in
+        whichever batch and on whichever rank.
+        """
+        seeds = seeds_of(self.seed ^ step, ids, reference.size(1)).to(reference.device)
+        kept, chosen = (uniform(seeds, number).view_as(reference) for number in range(2))
+        return kept, chosen
+
+    def _mix_parallel(
+        self, decoder: Decoder, reference: Tensor, keep: Tensor, chosen: Tensor, memory: Memory
+    ) -> Tensor:
         said = F.pad(~keep[:, 1:], (0, 1))  # True where what the decoder says goes into the place after it
         inputs = reference.clone()
-        inputs[~keep] = self._choose(decoder.score_at(reference, memory, said))
+        inputs[~keep] = self._choose(decoder.score_at(reference, memory, said), chosen[~keep])
         return inputs
 
-    def _mix_stepwise(self, decoder: Decoder, reference: Tensor, keep: Tensor, memory: Memory) -> Tensor:
+    def _mix_stepwise(
+        self, decoder: Decoder, reference: Tensor, keep: Tensor, chosen: Tensor, memory: Memory
+    ) -> Tensor:
         state = decoder.start(memory)
         inputs = reference.clone()
         for place in range(1, reference.size(1)):
             logits, state = decoder.step(inputs[:, place - 1], state)
-            inputs[:, place] = torch.where(keep[:, place], reference[:, place], self._choose(logits))
+            said = self._choose(logits, chosen[:, place])
+            inputs[:, place] = torch.where(keep[:, place], reference[:, place], said)
         return inputs
 
-    def _choose(self, logits: Tensor) -> Tensor:
+    def _choose(self, logits: Tensor, chosen: Tensor) -> Tensor:
+        """A token for each of N places: the best, or that in whose share of the distribution a number (N,) falls."""
         if self.choice == "best":
             return logits.argmax(-1)
-        # Gumbel-max: one exponential race a row is cheaper than torch.multinomial's cumulated sums.
-        noise = torch.empty_like(logits, dtype=torch.float32).exponential_()
-        return (logits.float() - noise.log()).argmax(-1)
+        shares = logits.float().softmax(-1).cumsum(-1)  # (N, V)
+        # times the last, which rounding may leave below 1
+        return torch.searchsorted(shares, (chosen * shares[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
 
 
 def check_share(name: str, value: float) -> float:

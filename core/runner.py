@@ -38,6 +38,7 @@ from core.errors import CheckpointError, ConfigError, StoppedError, did_you_mean
 from core.explain import one_line_for, one_line_for_other_weights, one_line_for_too_little_memory
 from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
+from core.ranks import RollCall, naming_lost_ranks, prepare_strategy
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
 from core.resume import check_continues
 
@@ -74,6 +75,7 @@ def build_parser(name: str, task: Task, defaults: Sequence[Path]) -> Parser:
     parser.add_argument("--ckpt_path", type=str, help="a checkpoint to test, to predict with, or to go on from")
     parser.add_argument("--run", type=str, help="name of the run's folder, runs/<task>/<name>; default: the config's")
     parser.add_argument("--ensemble", type=list[str], default=[], help="checkpoints that vote beside --ckpt_path")
+    parser.add_argument("--rank_timeout", type=float, default=1800.0, help="seconds that a rank waits for the others")
     parser.add_class_arguments(FitOptions, "fit")
     parser.add_class_arguments(task.options, None)
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
@@ -117,7 +119,8 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
     init = parser.instantiate_classes(config)
     module: Seq2SeqModule = init.model
     module.config = plain
-    RUNS[verb](Run(name, task, arguments, config, init, module, init.data))
+    with naming_lost_ranks():
+        RUNS[verb](Run(name, task, arguments, config, init, module, init.data))
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class Run:
         """Makes Lightning's trainer; logs go to a folder, or nowhere."""
         options = self.init.trainer.as_dict()
         given = options["callbacks"] or []
-        options["callbacks"] = [*callbacks, *(given if isinstance(given, list) else [given])]
+        options["callbacks"] = [RollCall(), *callbacks, *(given if isinstance(given, list) else [given])]
         if options["logger"] is None and folder is not None and not options["fast_dev_run"]:
             options["logger"] = [TensorBoardLogger(folder, name="", version=""), CSVLogger(folder, "", "")]
         elif folder is None:
@@ -161,6 +164,7 @@ class Run:
             options["default_root_dir"] = folder
         options["enable_progress_bar"] = self.shows_bar
         trainer = Trainer(**options)
+        prepare_strategy(trainer, self.module, self.config.rank_timeout)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own stays
             trainer.strategy.checkpoint_io = WholeFiles()
         return trainer

@@ -18,6 +18,7 @@ from core.batch import ExtendedTextBatch, Seq2SeqBatch, Source, shift_right
 from core.encoders.base import Memory
 from core.errors import ConfigError
 from core.generation import GenerationOptions, Hypothesis, generate
+from core.generation.randomness import seeds_of
 from core.masks import length_mask
 from core.metrics import ptb
 from core.metrics.captions import CaptionTokenizer, Words
@@ -163,7 +164,7 @@ class SelfCritical(Objective):
         """
         if isinstance(batch.source, ExtendedTextBatch):
             raise ConfigError("SelfCritical can't train on tokenizer.own_words: set it to false, or use CrossEntropy")
-        keys = torch.randint(2**62, (len(batch),)).tolist()  # by torch's seed: a resumed run draws the same
+        keys = seeds_of(self.seed ^ step, batch.ids, 1).tolist()  # alike in whichever batch and on whichever rank
         found = generate(model, batch.source, self.drawing, specials, keys=keys)
         rewards = self.score(found, batch)
         baselines = self.baselines(model, batch, rewards, specials)

@@ -38,6 +38,10 @@ class JointCtcAttention(Objective):
         self.label_smoothing = check_share("objective.label_smoothing", label_smoothing)
         self.infeasible = 0
 
+    def trains_all(self, model: EncoderDecoder) -> bool:
+        """Not where one of the two losses is left out, and with it the decoder or the head."""
+        return 0 < self.ctc_weight < 1
+
     def forward(self, model: EncoderDecoder, batch: Seq2SeqBatch, specials: Specials, step: int) -> Loss:
         """Scores a batch; the parts "ctc" and "attention" are the negative log-likelihoods of each.
 

@@ -15,8 +15,8 @@ class Freezable(nn.Module):
     """Holds a pretrained model, frozen or not. While it is frozen, it is in evaluation mode and has no gradients.
 
     A model that is unfrozen later keeps `requires_grad` from the start: the optimizer is made with all its parameters,
-    and leaves those without a gradient as they are, weight decay included. Distributed training needs
-    `strategy: ddp_find_unused_parameters_true` then, and says so.
+    and leaves those without a gradient as they are, weight decay included. DDP is told to look for
+    them (`core.ranks`).
 
     Args:
         model: what is held.

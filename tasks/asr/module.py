@@ -110,6 +110,11 @@ class AsrModule(Seq2SeqModule):
         """Adds the CTC head."""
         return CtcEncoderDecoder(encoder, decoder, CtcHead(encoder.d_model, len(self.target_tokenizer)))
 
+    @property
+    def trains_all(self) -> bool:
+        """Not with an objective that doesn't know of the CTC head."""
+        return super().trains_all and isinstance(self.objective, JointCtcAttention)
+
     def make_metric(self, stage: str) -> CorpusMetric:
         """Word and character error rates; an interval where a checkpoint is scored."""
         draws = 0 if stage == "fit" else BOOTSTRAP_DRAWS

@@ -187,9 +187,28 @@ def test_the_share_is_that_of_the_reference_tokens_read(
 
 def test_what_is_drawn_follows_the_model_s_distribution() -> None:
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    drawn = ScheduledSampling(choice="draw")._choose(probabilities.log().expand(20_000, 4))
+    drawn = ScheduledSampling(choice="draw")._choose(probabilities.log().expand(20_000, 4), torch.rand(20_000))
     shares = torch.bincount(drawn, minlength=4) / 20_000
     torch.testing.assert_close(shares, probabilities, rtol=0, atol=0.015)  # four standard deviations
+
+
+def test_the_numbers_of_an_example_are_its_own() -> None:
+    objective = ScheduledSampling()
+    objective.seed = 7
+    together = objective.draws([5, 3, 8], torch.zeros(3, 9), step=2)
+    (alone, longer) = (objective.draws([3], torch.zeros(1, size), step=2) for size in (9, 12))
+    for place, (kept, apart, padded) in enumerate(zip(together, alone, longer, strict=True)):
+        assert torch.equal(kept[1:2], apart), place
+        assert torch.equal(padded[:, :9], apart), place
+    numbers = torch.cat([*together, *objective.draws([5, 3, 8], torch.zeros(3, 9), step=3)])
+    assert len(set(numbers.flatten().tolist())) == numbers.numel()
+
+
+def test_a_number_never_falls_beyond_the_last_token() -> None:
+    logits = torch.zeros(3, 70_000)
+    drawn = ScheduledSampling(choice="draw")._choose(logits, torch.tensor([0.0, 1 - 2.0**-23, 1 - 2.0**-23]))
+    assert drawn[0] == 0
+    assert (drawn < 70_000).all()
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -1,0 +1,140 @@
+"""Each task trains and scores on several ranks as in one process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.runner import run
+from tasks.asr.__main__ import load as asr
+from tasks.captioning.__main__ import load as captioning
+from tasks.dialogue.__main__ import load as dialogue
+from tasks.mt.__main__ import load as mt
+from tasks.qa.__main__ import load as qa
+from tasks.summarization.__main__ import load as summarization
+from tests.core.tiny import tiny_options as translation_options
+from tests.core.tiny import write_corpus
+from tests.distributed.runs import distribution, furthest, train, unite
+from tests.tasks.asr.tiny import tiny_speech_options, write_sounds
+from tests.tasks.captioning.tiny import tiny_options as scene_options
+from tests.tasks.captioning.tiny import write_scenes
+from tests.tasks.dialogue.tiny import tiny_options as dialogue_options
+from tests.tasks.dialogue.tiny import write_dialogues
+from tests.tasks.qa.tiny import question_options, write_questions
+from tests.tasks.summarization.tiny import tiny_options as summary_options
+from tests.tasks.summarization.tiny import write_dialogues as write_summaries
+
+if TYPE_CHECKING:
+    from core.cli import Load
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+STEPS = 20
+TRAINING = [
+    f"--trainer.max_steps={STEPS}",
+    "--trainer.limit_val_batches=0",
+    "--trainer.precision=32-true",
+    "--trainer.logger=false",
+    "--model.schedule.kind=constant",
+    "--model.schedule.warmup_steps=0",
+    # Not Adam: it doesn't see the gradient's scale, and turns the rounding of a zero gradient into whole steps.
+    "--model.optimizer=torch.optim.SGD",
+    "--model.optimizer.lr=0.2",
+    "--model.optimizer.momentum=0.9",
+    "--fit.ema_decay=0",
+]
+SMALL = {"d_model": 16, "num_heads": 2, "ffn_size": 32, "dropout": 0.0}
+
+
+def generating_options(folder: Path) -> list[str]:
+    """A small model that writes the answers to questions."""
+    parts = [f"--model.{part}.{name}={value}" for part in ("encoder", "decoder") for name, value in SMALL.items()]
+    return [*question_options(folder), *parts, "--data.batch_tokens=512"]
+
+
+def pointing_options(folder: Path) -> list[str]:
+    """A small model that points at the answers."""
+    encoder = [f"--model.encoder.{name}={value}" for name, value in {**SMALL, "num_layers": 1}.items()]
+    form = ["--model.answer=span", "--model.encoder=core.encoders.transformer.TransformerEncoder"]
+    return [*question_options(folder), *form, *encoder, "--data.batch_tokens=512"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A training of a task on files that are written to a folder."""
+
+    task: str
+    load: Load
+    write: Callable[[Path], None]
+    options: Callable[[Path], list[str]]
+    more: tuple[str, ...] = ()
+
+
+SAMPLING = ("--model.objective=core.objectives.ScheduledSampling", "--model.objective.length=1")
+TRIED = {
+    "mt": Tried("mt", mt, write_corpus, translation_options),
+    "mt, scheduled sampling": Tried("mt", mt, write_corpus, translation_options, SAMPLING),
+    "mt, token by token": Tried(
+        "mt", mt, write_corpus, translation_options, (*SAMPLING, "--model.objective.rollout=stepwise")
+    ),
+    "mt, tied": Tried("mt", mt, write_corpus, translation_options, ("--model.tie_embeddings=true",)),
+    "summarization": Tried("summarization", summarization, write_summaries, summary_options),
+    "dialogue": Tried("dialogue", dialogue, write_dialogues, dialogue_options),
+    "asr": Tried("asr", asr, write_sounds, tiny_speech_options),
+    "asr, CTC alone": Tried("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=1.0",)),
+    "asr, attention alone": Tried("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=0",)),
+    "captioning": Tried(
+        "captioning", captioning, write_scenes, scene_options, ("--model.encoder.projection.dropout=0",)
+    ),
+    "qa, written": Tried("qa", qa, write_questions, generating_options),
+    "qa, spans": Tried("qa", qa, write_questions, pointing_options),
+}
+
+
+ACCUMULATED = ("mt, scheduled sampling", "asr, CTC alone", "qa, spans")
+
+
+@pytest.mark.parametrize(
+    ("name", "accumulated"), [*((name, 1) for name in TRIED), *((name, 2) for name in ACCUMULATED)], ids=str
+)
+def test_two_ranks_train_as_one_process(
+    name: str, accumulated: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = TRIED[name]
+    tried.write(tmp_path)
+    options = [*tried.options(tmp_path), *TRAINING, *tried.more]
+    more = [f"--trainer.accumulate_grad_batches={accumulated}"]
+    two = train(tried.task, tried.load, tmp_path / "two", 2, [*options, *more])
+    unite(monkeypatch, ranks=2, steps=accumulated)
+    one = train(tried.task, tried.load, tmp_path / "one", 1, options)
+    distance, where = furthest(one, two)
+    assert distance <= 1e-5, f"{where} differs by {distance}"
+
+
+def test_a_rank_without_an_example_changes_no_score(tmp_path: Path) -> None:
+    """21 examples on three ranks, and one on three: some rank has none of its own."""
+    write_corpus(tmp_path)
+    options = [*translation_options(tmp_path), "--trainer.precision=32-true"]
+    train("mt", mt, tmp_path, 1, [*options, *TRAINING, "--trainer.max_steps=60"])
+    checkpoint = tmp_path / "mt" / "one" / "last.ckpt"
+    for examples in (21, 1):
+        for path in (tmp_path / "test.en", tmp_path / "test.de"):
+            path.write_text("".join(path.read_text().splitlines(keepends=True)[:examples]))
+        found = []
+        for ranks in (1, 2, 3):
+            run("mt", "test", [f"--ckpt_path={checkpoint}", *options, *distribution(ranks)], mt)
+            found.append(json.loads(checkpoint.with_suffix(".test.json").read_text()))
+        one, *others = found
+        assert one["examples"] == examples
+        assert one["scores"]["chrf2"] > 0, "scores of nothing are equal too"
+        for other in others:
+            for name in ("loss", "perplexity"):  # float32 sums of differently padded batches
+                assert other["scores"].pop(name) == pytest.approx(one["scores"][name], rel=1e-6)
+            assert other["scores"] == {name: one["scores"][name] for name in other["scores"]}
+            assert len(other["scores"]) == len(one["scores"]) - 2
+            assert other["examples"] == examples
