@@ -205,7 +205,8 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     if not trainer.is_global_zero:
         return
     metric = run.module.metric
-    assert metric is not None
+    if metric is None:
+        raise ConfigError(f"trainer.strategy {run.config.trainer.strategy} scores in processes that end: set it to ddp")
     signatures = metric.signatures()
     table = Table("score", "value", "signature", title=f"{run.name}: {verb}")
     scores = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()}
