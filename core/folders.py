@@ -20,7 +20,7 @@ def run_folder(task: str, root: str | None, name: str | None, ckpt_path: str | N
         root: trainer.default_root_dir; None for `runs`.
         name: --run.
         ckpt_path: --ckpt_path.
-        arguments: the command line, whose last --config names a folder without a name.
+        arguments: the command line, whose last --config, menus apart, names a folder without a name.
     """
     if name is None and ckpt_path:
         return Path(ckpt_path).parent
@@ -74,5 +74,9 @@ def keep_old(path: Path) -> None:
 
 
 def _first_folder(task: str, root: str | None, name: str | None, arguments: Sequence[str]) -> Path:
-    configs = option_values(arguments, "--config")
-    return Path(root or "runs") / task / str(name or (Path(configs[-1]).stem if configs else "default"))
+    # The menus say how a run is trained, not what it is: a recipe has the same name on one machine as on many.
+    recipes = [path for path in map(Path, option_values(arguments, "--config")) if path.parent.name not in MENUS]
+    return Path(root or "runs") / task / str(name or (recipes[-1].stem if recipes else "default"))
+
+
+MENUS = ("trainer", "encoder")

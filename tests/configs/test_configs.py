@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from core.folders import run_folder
+from core.recipes import read_recipe
 from core.runner import run
 from tasks.asr.__main__ import load as asr
 from tasks.captioning.__main__ import load as captioning
@@ -56,6 +59,29 @@ RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*/*
 def test_the_recipes_are_found() -> None:
     assert Path("configs/mt/default.yaml") in RECIPES
     assert {recipe.parent.name for recipe in RECIPES} <= TASKS.keys() | {"encoder", "trainer"}
+
+
+MENU = [ROOT / recipe for recipe in RECIPES if recipe.parent.name == "trainer"]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+@pytest.mark.parametrize("menu", MENU, ids=lambda path: path.stem)
+def test_a_trainer_of_the_menu_goes_with_a_recipe(menu: Path, first: bool, tmp_path: Path) -> None:
+    recipe = ROOT / "configs" / "mt" / "default.yaml"
+    configs = [menu, recipe] if first else [recipe, menu]
+    arguments = [f"--config={path}" for path in configs]
+    assert run_folder("mt", None, None, None, arguments) == Path("runs/mt/default")
+    given = read_recipe(menu)["trainer"]
+    write_corpus(tmp_path)
+    # what isn't on this machine: GPUs, and others
+    here = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
+    options = [*arguments, *corpus_options(tmp_path), "--data.batch_tokens=128", *here]
+    run("mt", "fit", [*options, f"--trainer.default_root_dir={tmp_path}", "--trainer.max_steps=1"], mt)
+    written = yaml.safe_load((tmp_path / "mt" / "default" / "config.yaml").read_text())["trainer"]
+    assert written["max_steps"] == 1
+    assert written["use_distributed_sampler"] is False
+    if "precision" in given:
+        assert written["precision"] == given["precision"]
 
 
 @pytest.mark.parametrize("recipe", [each for each in RECIPES if each.parent.name in TASKS], ids=str)
