@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 from core.audio.clip import AudioClip
 from core.audio.read import read_audio
 from core.checkpoint import KEY, read_checkpoint
+from core.ctc import DecodingMode
 from core.data.collate import pad_audio
 from core.runner import run
 from tasks.asr.__main__ import load
@@ -69,8 +71,10 @@ def test_it_learns_what_the_tones_mean(trained: Trained, shell: Shell, tmp_path:
     assert "speaker" in text
 
 
-def test_a_transcript_is_the_same_alone_and_in_a_batch(trained: Trained) -> None:
+@pytest.mark.parametrize("mode", get_args(DecodingMode))
+def test_a_transcript_is_the_same_alone_and_in_a_batch(trained: Trained, mode: DecodingMode) -> None:
     module = AsrModule.load(trained.best)
+    module.decoding = mode
     paths = sorted(trained.corpus.glob("train-*.wav"))[:32]
     sounds = [read_audio(AudioClip(path), RATE) for path in paths]
     together = [best.tokens for best, *_ in module.write(pad_audio(sounds))]
