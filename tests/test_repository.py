@@ -20,9 +20,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("core", "tasks", "benchmarks", "tests")
 TASKS = sorted(path.parent.name for path in (ROOT / "tasks").glob("*/__main__.py"))
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-PAGES = [
-    page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("tasks/*/README.md")) if page.exists()
-]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("tasks/*/README.md"), *ROOT.glob("docs/*.md")]
 
 
 def name(path: Path) -> str:
