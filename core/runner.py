@@ -342,9 +342,10 @@ def _silence() -> None:
     """Drops what Lightning tells on each run and nobody can act on; what it tells of the data and the run stays."""
     for text in NOISE:
         warnings.filterwarnings("ignore", text)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(re.match(text, record.getMessage()) for text in NOISE)
-    )
+    for teller in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{teller}").addFilter(
+            lambda record: not any(re.match(text, record.getMessage()) for text in NOISE)
+        )
 
 
 NOISE = (
