@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +26,12 @@ from core.objectives import CrossEntropy, Loss, Objective
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials, TokenizerOptions
 from tests.core.data.test_datamodule import Sentences
+from tests.distributed.runs import Union
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 STEPS = 10
 Weights = dict[str, Tensor]
-
-
-class Union(BucketBatchSampler):
-    """One process's batches: each is the union of what two ranks see in some steps."""
-
-    together = 1
-
-    def __len__(self) -> int:
-        return -(-super().__len__() // self.together)
-
-    def steps(self, epoch: int) -> list[list[list[int]]]:
-        united = [list(chain.from_iterable(ranks)) for ranks in super().steps(epoch)]
-        groups = (united[begin : begin + self.together] for begin in range(0, len(united), self.together))
-        return [[list(chain.from_iterable(group))] for group in groups]
 
 
 class Data(TextDataModule):
