@@ -268,8 +268,9 @@ class ScheduledSampling(Objective):
         if self.choice == "best":
             return logits.argmax(-1)
         shares = logits.float().softmax(-1).cumsum(-1)  # (N, V)
-        # times the last, which rounding may leave below 1
-        return torch.searchsorted(shares, (chosen * shares[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
+        # Times the last, which rounding may leave below 1; rounding again may bring the product up to it.
+        found = torch.searchsorted(shares, (chosen * shares[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
+        return found.clamp(max=logits.size(-1) - 1)
 
 
 def check_share(name: str, value: float) -> float:

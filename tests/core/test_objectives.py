@@ -218,3 +218,9 @@ def test_options_out_of_range_are_refused() -> None:
         ScheduledSampling(floor=1.5)
     with pytest.raises(ConfigError, match=r"objective\.label_smoothing"):
         CrossEntropy(label_smoothing=1.0)
+
+
+def test_a_draw_at_the_end_of_the_distribution_is_still_a_token() -> None:
+    objective = ScheduledSampling(choice="draw")
+    logits = torch.zeros(3, 5)
+    assert objective._choose(logits, torch.tensor([0.0, 0.5, 1.0])).tolist() == [0, 2, 4]
