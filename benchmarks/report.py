@@ -9,8 +9,9 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from core.environment import installed_version, processor
 
 PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "sacrebleu", "polyseq")
 
@@ -40,7 +41,7 @@ class Environment:
         """Reads this machine; call it before the work begins, so that the load is that of the others."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         packages = {name: found for name in PACKAGES if (found := installed_version(name))}
-        return cls(_processor(), cores, threads, os.getloadavg()[0], platform.python_version(), packages)
+        return cls(processor(), cores, threads, os.getloadavg()[0], platform.python_version(), packages)
 
     def __str__(self) -> str:
         packages = ", ".join(f"{name} {number}" for name, number in self.packages.items())
@@ -48,24 +49,6 @@ class Environment:
             f"{self.processor}, {self.cores} cores, {self.threads} threads, load {self.load:.2f} at the start; "
             f"Python {self.python}, {packages}"
         )
-
-
-def installed_version(package: str) -> str | None:
-    """The version of an installed package, None where it isn't installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    """The processor's name: Linux alone tells more than its family."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -43,14 +42,14 @@ def environment(task: str, verb: str, arguments: Sequence[str], seed: int, ranks
         "ranks": ranks,
         "host": platform.node(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "python": platform.python_version(),
         "polyseq": package_version(),
         "source": source_state(ROOT),
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "packages": {name: found for name in PACKAGES if (found := installed_version(name)) is not None},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
@@ -74,18 +73,19 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.rstrip() if done.returncode == 0 else None
 
 
-def _version(name: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """The version of an installed package, None where it isn't installed."""
     try:
-        return version(name)
+        return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _processor() -> str:
-    """The processor's name as Linux tells it, or what Python knows."""
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def processor() -> str:
+    """The processor's name: Linux alone tells more than its family."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
