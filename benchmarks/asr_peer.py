@@ -21,7 +21,7 @@ from benchmarks.asr_parts import RECIPE, Bench
 from benchmarks.report import Environment, publish
 
 HEADER = ("toolkit", "parameters", "training, minutes", "sound s/s", "WER", "CER", "RTF")
-BEAM = 6
+BEAM = 6  # of configs/asr/default.yaml
 SCRIPT = Path(__file__).with_name("speechbrain_crdnn.py")
 
 
@@ -53,7 +53,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--speechbrain", type=Path, required=True, help="the python of an environment that has it")
     parser.add_argument("--config", type=Path, default=Path("configs/asr/an4.yaml"), help="(default: %(default)s)")
     parser.add_argument("--updates", type=int, default=4000, help="of ours (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/asr_peer"), help="(default: %(default)s)")
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/asr_parts"), help="(default: %(default)s)")
     return parser.parse_args()
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     data = yaml.safe_load(options.config.read_text(encoding="utf-8"))["data"]
     manifests = data["corpus"]["init_args"]
-    bench = Bench(options.folder, options.config, options.updates, [f"--model.generation.beam_size={BEAM}"])
+    bench = Bench(options.folder, options.config, options.updates, [])
     ours = bench.run(RECIPE)
     peer = train_and_test_peer(
         options.speechbrain, Path(manifests["train"]), Path(manifests["val"]), ours.minutes, options.folder

@@ -25,16 +25,16 @@ SPECIALS = Specials()
 Kind = Literal["transformer", "recurrent"]
 
 
-def make_model(kind: Kind) -> EncoderDecoder:
+def make_model(kind: Kind, dropout: float = 0.0) -> EncoderDecoder:
     torch.manual_seed(1)
     if kind == "recurrent":
-        encoder = RecurrentEncoder(TYPES, D_MODEL, dropout=0.0)
+        encoder = RecurrentEncoder(TYPES, D_MODEL, dropout=dropout)
         return EncoderDecoder(
-            encoder, RecurrentDecoder(TYPES, D_MODEL, D_MODEL, attention="additive", order="bahdanau", dropout=0.0)
+            encoder, RecurrentDecoder(TYPES, D_MODEL, D_MODEL, attention="additive", order="bahdanau", dropout=dropout)
         )
     return EncoderDecoder(
-        TransformerEncoder(TYPES, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=0.0),
-        TransformerDecoder(TYPES, D_MODEL, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=0.0),
+        TransformerEncoder(TYPES, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=dropout),
+        TransformerDecoder(TYPES, D_MODEL, D_MODEL, num_layers=1, num_heads=2, ffn_size=16, dropout=dropout),
     )
 
 
