@@ -25,21 +25,40 @@ class SinusoidalPositions(nn.Module):
         ConfigError: an odd width.
     """
 
-    table: Tensor
-
     def __init__(self, d_model: int, initial_size: int = 256) -> None:
         super().__init__()
         if d_model % 2:
             raise ConfigError(f"sinusoidal positions need an even d_model (sine and cosine share it), got {d_model}")
-        self.d_model = d_model
-        self.register_buffer("table", sinusoids(initial_size, d_model), persistent=False)
+        self.sinusoids = SinusoidTable(d_model, initial_size)
 
     def forward(self, x: Tensor, offset: int = 0) -> Tensor:
         """Adds the positions from `offset` on to x (B, T, D)."""
-        end = offset + x.size(1)
-        if end > self.table.size(0):
-            self.table = sinusoids(2 * end, self.d_model).to(self.table)
-        return x + self.table[offset:end].to(x.dtype)
+        return x + self.sinusoids.rows(offset, offset + x.size(1), x)
+
+
+class SinusoidTable:
+    """Sinusoidal positions, as many as have been asked for.
+
+    It isn't a module's buffer, because its size is no part of a model: weights that are averaged, and those of several
+    ranks, go together whatever lengths each has seen.
+
+    Args:
+        d_model: width D of a position, an even number.
+        initial_size: how many there are at first.
+    """
+
+    def __init__(self, d_model: int, initial_size: int) -> None:
+        self.d_model = d_model
+        self._table = sinusoids(initial_size, d_model)
+
+    def rows(self, begin: int, end: int, like: Tensor) -> Tensor:
+        """The positions from `begin` to `end`, (end - begin, D), on the device and in the dtype of a tensor."""
+        if end > self._table.size(0) or self._table.device != like.device:
+            # A table that is made while a model is tested is used in training too: it mustn't belong to inference.
+            with torch.inference_mode(False):
+                size = self._table.size(0) if end <= self._table.size(0) else 2 * end
+                self._table = sinusoids(size, self.d_model).to(like.device)
+        return self._table[begin:end].to(like.dtype)
 
 
 def sinusoids(size: int, d_model: int) -> Tensor:
@@ -97,22 +116,17 @@ class Rotary(nn.Module):
         ConfigError: an odd width of a head.
     """
 
-    table: Tensor
-
     def __init__(self, head_size: int, initial_size: int = 256) -> None:
         super().__init__()
         if head_size % 2:
             raise ConfigError(
                 f"rotary positions turn pairs of dimensions: a head's width must be even, got {head_size}"
             )
-        self.head_size = head_size
-        self.register_buffer("table", sinusoids(initial_size, head_size), persistent=False)
+        self.sinusoids = SinusoidTable(head_size, initial_size)
 
     def forward(self, x: Tensor, begin: int, end: int) -> Tensor:
         """Turns queries or keys x (..., T, E) that stand at the positions from `begin` to `end`: T, or one for all."""
-        if end > self.table.size(0):
-            self.table = sinusoids(2 * end, self.head_size).to(self.table)
-        table = self.table[begin:end].to(x.dtype)
+        table = self.sinusoids.rows(begin, end, x)
         sine, cosine = table[:, 0::2], table[:, 1::2]  # (T or 1, E/2)
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1).flatten(-2)

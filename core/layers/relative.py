@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from core.errors import ConfigError
 from core.layers.attention import SelfAttention, attention_weights, merge_heads, split_heads
-from core.layers.positions import NoPositions, SinusoidalPositions, sinusoids
+from core.layers.positions import NoPositions, SinusoidalPositions, SinusoidTable
 from core.layers.transformer import LayerOptions
 
 FramePositions = Literal["sinusoidal", "rotary", "relative", "none"]
@@ -48,8 +48,6 @@ class RelativeSelfAttention(SelfAttention):
         ConfigError: num_heads doesn't divide d_model, or an odd width.
     """
 
-    table: Tensor
-
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, initial_size: int = 256) -> None:
         super().__init__(d_model, num_heads, dropout)
         if d_model % 2:
@@ -58,23 +56,22 @@ class RelativeSelfAttention(SelfAttention):
         nn.init.xavier_uniform_(self.distance.weight)
         self.content_bias = nn.Parameter(torch.zeros(num_heads, 1, d_model // num_heads))  # u
         self.distance_bias = nn.Parameter(torch.zeros(num_heads, 1, d_model // num_heads))  # v
-        self.register_buffer("table", sinusoids(initial_size, d_model), persistent=False)
+        self.sinusoids = SinusoidTable(d_model, initial_size)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Attends from x (B, S, D) to itself: (B, S, D)."""
         query, key, value = self.project(x)
-        distances = split_heads(self.distance(self.distances(x.size(1))).unsqueeze(0), self.num_heads)
+        distances = split_heads(self.distance(self.distances(x)).unsqueeze(0), self.num_heads)
         bias = by_position((query + self.distance_bias.to(query.dtype)) @ distances.transpose(-2, -1))
         weights = attention_weights(query + self.content_bias.to(query.dtype), key, mask, bias)
         output: Tensor = self.output(merge_heads(self.dropout(weights.to(value.dtype)) @ value))
         return output
 
-    def distances(self, size: int) -> Tensor:
-        """The sinusoids of the distances size - 1 to 1 - size: (2 * size - 1, D)."""
-        if size > self.table.size(0):
-            self.table = sinusoids(2 * size, self.table.size(1)).to(self.table)
-        signs = self.table.new_tensor([-1.0, 1.0]).repeat(self.table.size(1) // 2)  # a sine is odd, a cosine even
-        return torch.cat([self.table[:size].flip(0), self.table[1:size] * signs])
+    def distances(self, x: Tensor) -> Tensor:
+        """The sinusoids of the distances S - 1 to 1 - S between the places of x (B, S, D): (2 * S - 1, D)."""
+        table = self.sinusoids.rows(0, x.size(1), x)
+        signs = table.new_tensor([-1.0, 1.0]).repeat(x.size(2) // 2)  # a sine is odd, a cosine even
+        return torch.cat([table.flip(0), table[1:] * signs])
 
 
 def by_position(scores: Tensor) -> Tensor:

@@ -1,12 +1,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from core.errors import ConfigError
 from core.layers.positions import LearnedPositions, Positions, Rotary, SinusoidalPositions, make_positions
+from core.layers.relative import RelativeSelfAttention
+
+Reader = Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]
+
+
+def added() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    layer = SinusoidalPositions(4, initial_size=2)
+    return layer, layer
+
+
+def turned() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    layer = Rotary(4, initial_size=2)
+    return layer, lambda x: layer(x, 0, x.size(1))
+
+
+def relative() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    layer = RelativeSelfAttention(4, 2, initial_size=2)
+    return layer, lambda x: layer(x, None)
+
+
+GROWING = (added, turned, relative)
 
 
 def test_sinusoidal_is_the_formula_of_the_paper() -> None:
@@ -55,3 +79,24 @@ def test_an_odd_width_is_refused() -> None:
         SinusoidalPositions(7)
     with pytest.raises(ConfigError, match="7"):
         Rotary(7)
+
+
+@pytest.mark.parametrize("read", GROWING)
+def test_what_a_model_has_read_is_no_part_of_its_weights(read: Reader) -> None:
+    """Its table has grown: the average of its weights goes on, and so do other ranks, which have seen other lengths."""
+    layer, forward = read()
+    model = nn.ModuleList([layer, nn.Linear(1, 1)])  # an average of no weights at all is refused
+    averaged = AveragedModel(model, use_buffers=True)
+    forward(torch.randn(1, 3, 4))
+    averaged.update_parameters(model)
+    averaged.update_parameters(model)
+    assert not list(layer.buffers())
+
+
+@pytest.mark.parametrize("read", GROWING)
+def test_lengths_that_a_test_meets_first_can_be_trained_on(read: Reader) -> None:
+    _, forward = read()
+    with torch.inference_mode():
+        forward(torch.randn(1, 5, 4))
+    x = torch.randn(1, 5, 4, requires_grad=True)
+    assert torch.autograd.grad(forward(x).sum(), x)[0].any()
