@@ -102,7 +102,10 @@ class AveragedWeights(WeightAveraging):
 
     @torch.no_grad()
     def average(self, averages: Any, weights: Any, updates: Tensor | int) -> None:
-        """Moves the averages towards the weights, in place."""
+        """Moves the averages towards the weights, in place; whole numbers, which count something, are taken over."""
+        if not averages[0].is_floating_point():
+            torch._foreach_copy_(averages, weights)
+            return
         count = int(updates)
         kept = min(self.decay, (1 + count) / (10 + count))
         torch._foreach_lerp_(averages, weights, 1 - kept)
