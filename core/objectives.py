@@ -146,23 +146,14 @@ class CrossEntropy(Objective):
         coverage: the weight of the coverage loss (See, Liu and Manning 2017, equation 13), whose lambda is 1: what is
             attended to again costs. "coverage" is logged beside the loss, over the tokens, unweighted.
         coverage_from: updates before it counts; the paper's models learn without it first.
-        word_dropout: the share of tokens that the decoder reads as unknown ones (Bowman et al. 2016, section 3.1), so
-            that it must look at the source for what the words before would let it guess.
 
     Raises:
         ConfigError: an option is out of its range.
     """
 
-    def __init__(
-        self,
-        label_smoothing: float = 0.1,
-        coverage: float = 0.0,
-        coverage_from: int = 0,
-        word_dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, label_smoothing: float = 0.1, coverage: float = 0.0, coverage_from: int = 0) -> None:
         super().__init__()
         self.label_smoothing = check_share("objective.label_smoothing", label_smoothing)
-        self.word_dropout = check_share("objective.word_dropout", word_dropout)
         for name, value in (("coverage", coverage), ("coverage_from", coverage_from)):
             if not 0 <= value < math.inf:
                 raise ConfigError(f"objective.{name} must be a finite number that is at least 0, got {value}")
@@ -178,11 +169,6 @@ class CrossEntropy(Objective):
         """Scores a batch with the reference as the decoder's input."""
         target = required_target(batch)
         inputs = shift_right(target.values, specials.bos)
-        if self.word_dropout:
-            draws = token_draws(self.seed ^ step, batch.ids, inputs, 1)[0]
-            hidden = draws < self.word_dropout
-            hidden[:, 0] = False  # the begin token
-            inputs = inputs.masked_fill(hidden, specials.unk)
         memory, coverage = model.encode(batch.source), self.coverage_weight(step)
         return target_loss(model.decoder, inputs, target, memory, self.label_smoothing, coverage)
 
@@ -240,13 +226,23 @@ class ScheduledSampling(Objective):
         reference = shift_right(target.values, specials.bos)
         memory = model.encode(batch.source)
         share = self.reference_share(step)
-        kept, chosen = token_draws(self.seed ^ step, batch.ids, reference, 2)
+        kept, chosen = self.draws(batch.ids, reference, step)
         keep = kept < share
         keep[:, 0] = True  # the begin token
         with torch.no_grad():
             mix = self._mix_stepwise if self.rollout == "stepwise" else self._mix_parallel
             inputs = reference if share == 1 else mix(model.decoder, reference, keep, chosen, memory)
         return target_loss(model.decoder, inputs, target, memory, self.label_smoothing)
+
+    def draws(self, ids: Sequence[int], reference: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Two numbers in [0, 1) for each place of a reference (B, T): whether it is kept, and what is said there.
+
+        They follow from the run's seed, the update, the example and the place, so that an example is read alike in
+        whichever batch and on whichever rank.
+        """
+        seeds = seeds_of(self.seed ^ step, ids, reference.size(1)).to(reference.device)
+        kept, chosen = (uniform(seeds, number).view_as(reference) for number in range(2))
+        return kept, chosen
 
     def _mix_parallel(
         self, decoder: Decoder, reference: Tensor, keep: Tensor, chosen: Tensor, memory: Memory
@@ -275,16 +271,6 @@ class ScheduledSampling(Objective):
         # Times the last, which rounding may leave below 1; rounding again may bring the product up to it.
         found = torch.searchsorted(shares, (chosen * shares[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
         return found.clamp(max=logits.size(-1) - 1)
-
-
-def token_draws(seed: int, ids: Sequence[int], tokens: Tensor, count: int) -> list[Tensor]:
-    """So many numbers in [0, 1) for each place of B targets, (B, T) each.
-
-    They follow from the seed (the run's and the update's), the example's id and the place, so that an example is read
-    alike in whichever batch and on whichever rank.
-    """
-    seeds = seeds_of(seed, ids, tokens.size(1)).to(tokens.device)
-    return [uniform(seeds, number).view_as(tokens) for number in range(count)]
 
 
 def check_share(name: str, value: float) -> float:

@@ -16,7 +16,7 @@ from core.encoders.recurrent import RecurrentEncoder
 from core.encoders.transformer import TransformerEncoder
 from core.errors import ConfigError
 from core.generation import GenerationOptions, generate
-from core.objectives import CrossEntropy, Loss, ScheduledSampling, token_draws
+from core.objectives import CrossEntropy, Loss, ScheduledSampling
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
 
@@ -193,28 +193,15 @@ def test_what_is_drawn_follows_the_model_s_distribution() -> None:
 
 
 def test_the_numbers_of_an_example_are_its_own() -> None:
-    together = token_draws(7, [5, 3, 8], torch.zeros(3, 9), 2)
-    (alone, longer) = (token_draws(7, [3], torch.zeros(1, size), 2) for size in (9, 12))
+    objective = ScheduledSampling()
+    objective.seed = 7
+    together = objective.draws([5, 3, 8], torch.zeros(3, 9), step=2)
+    (alone, longer) = (objective.draws([3], torch.zeros(1, size), step=2) for size in (9, 12))
     for place, (kept, apart, padded) in enumerate(zip(together, alone, longer, strict=True)):
         assert torch.equal(kept[1:2], apart), place
         assert torch.equal(padded[:, :9], apart), place
-    numbers = torch.cat([*together, *token_draws(6, [5, 3, 8], torch.zeros(3, 9), 2)])
+    numbers = torch.cat([*together, *objective.draws([5, 3, 8], torch.zeros(3, 9), step=3)])
     assert len(set(numbers.flatten().tolist())) == numbers.numel()
-
-
-def test_word_dropout_hides_its_share_of_the_tokens_and_never_the_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batch = make_model("transformer"), make_batch((40,) * 50)
-    assert batch.target is not None
-    recorder = InputRecorder(model.decoder, monkeypatch)
-    whole, hidden = CrossEntropy(), CrossEntropy(word_dropout=0.3)
-    losses = [objective(model, batch, SPECIALS, step) for objective, step in ((whole, 3), (hidden, 3), (hidden, 4))]
-    reference, first, second = recorder.inputs
-    changed = first != reference
-    assert (first[changed] == SPECIALS.unk).all()
-    assert not changed[:, 0].any()
-    assert float(changed[:, 1:].float().mean()) == pytest.approx(0.3, abs=0.04)  # four standard deviations
-    assert not torch.equal(first, second)  # anew at each update
-    assert losses[1].tokens == losses[0].tokens  # all of them are still to be written
 
 
 def test_a_number_never_falls_beyond_the_last_token() -> None:
@@ -231,8 +218,6 @@ def test_options_out_of_range_are_refused() -> None:
         ScheduledSampling(floor=1.5)
     with pytest.raises(ConfigError, match=r"objective\.label_smoothing"):
         CrossEntropy(label_smoothing=1.0)
-    with pytest.raises(ConfigError, match=r"objective\.word_dropout"):
-        CrossEntropy(word_dropout=1.0)
 
 
 def test_a_draw_at_the_end_of_the_distribution_is_still_a_token() -> None:
