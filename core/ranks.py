@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy
 from torch._C._distributed_c10d import Store
 
 from core.errors import ConfigError, PolyseqError
@@ -39,15 +41,32 @@ def prepare_strategy(trainer: Trainer, module: Seq2SeqModule, timeout: float) ->
         timeout: in seconds.
 
     Raises:
-        ConfigError: the timeout isn't above 0.
+        ConfigError: the timeout isn't above 0, or there is another number of ranks than the options say.
     """
     if timeout <= 0:
         raise ConfigError(f"rank_timeout is a number of seconds above 0, got {timeout}")
     strategy = trainer.strategy
+    if isinstance(strategy, ParallelStrategy) and strategy.cluster_environment is not None:
+        _check_ranks(strategy.cluster_environment, trainer.num_devices, trainer.num_nodes)
     if isinstance(strategy, DDPStrategy | ModelParallelStrategy):
         strategy._timeout = timedelta(seconds=timeout)
     if isinstance(strategy, DDPStrategy) and not module.trains_all:
         strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
+def _check_ranks(environment: ClusterEnvironment, devices: int, nodes: int) -> None:
+    """Compares what the options say of the ranks with what the launcher says; Lightning does so when training begins.
+
+    Raises:
+        ConfigError: says both numbers and where each is from.
+    """
+    try:
+        environment.validate_settings(num_devices=devices, num_nodes=nodes)
+    except ValueError as error:
+        raise ConfigError(
+            f"trainer.num_nodes is {nodes} and trainer.devices {devices} on each, which isn't what torchrun or SLURM "
+            f"has started; a run goes on with as many ranks as it began with ({' '.join(str(error).split())})"
+        ) from error
 
 
 class RollCall(Callback):
@@ -81,17 +100,29 @@ def naming_lost_ranks() -> Iterator[None]:
         # Said at once: a launcher that has seen the other rank die may end this one, too, before it has found out.
         print(f"rank {dist.get_rank()}: lost touch with another rank; asking who is there", file=sys.stderr, flush=True)
         raise RankError(
-            f"{missing_ranks()} ({text[:200]}); --ckpt_path last goes on from the last checkpoint"
+            f"{missing_ranks(ROLL_CALL)} ({text[:200]}); --ckpt_path last goes on from the last checkpoint"
         ) from error
 
 
-def missing_ranks(seconds: float = ROLL_CALL) -> str:
+def missing_ranks(seconds: float) -> str:
     """Asks all ranks, by way of the store at which they met, who is there; says who isn't.
 
     Args:
         seconds: how long the others have for their answer.
     """
     rank, ranks = dist.get_rank(), dist.get_world_size()
+    answer: list[str] = []
+    # A store on a machine that is cut off keeps who asks it waiting for as long as the system tries to reach it.
+    asking = threading.Thread(target=lambda: answer.append(_call_roll(rank, ranks, seconds)), daemon=True)
+    asking.start()
+    asking.join((2 if rank == 0 else 1) * seconds + 1)
+    if answer and answer[0]:
+        return answer[0]
+    return f"rank {rank} of {ranks}: lost the store that all ranks met at, which rank 0 or torchrun's host holds"
+
+
+def _call_roll(rank: int, ranks: int, seconds: float) -> str:
+    """Who doesn't answer, in words; empty where the store doesn't."""
     try:
         store = _store()
         store.set(f"polyseq/alive/{rank}", "yes")
@@ -101,7 +132,7 @@ def missing_ranks(seconds: float = ROLL_CALL) -> str:
         if rank == 0:  # which may hold the store: the others haven't all finished with it
             _without(store, "told", [other for other in range(ranks) if other not in lost], seconds)
     except (RuntimeError, dist.DistError):
-        return f"rank {rank} of {ranks}: lost the store that all ranks met at, which rank 0 or torchrun's host holds"
+        return ""
     return f"lost {places}" if lost else f"rank {rank} of {ranks}: all ranks are alive, but one was too slow"
 
 
@@ -128,8 +159,10 @@ SIGNS = (
     "Connection closed by peer",
     "Connection reset by peer",
     "Broken pipe",
+    "Application timeout caused pair closure",
     "Timed out waiting",
     "timed out",
+    "gloo/transport",
     "NCCL",
     "Gloo",
 )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import sys
+import traceback
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -19,6 +24,20 @@ if TYPE_CHECKING:
     from core.cli import Load
 
 Weights = dict[str, Tensor]
+STEPS = 20
+TRAINING = [
+    f"--trainer.max_steps={STEPS}",
+    "--trainer.limit_val_batches=0",
+    "--trainer.precision=32-true",
+    "--trainer.logger=false",
+    "--model.schedule.kind=constant",
+    "--model.schedule.warmup_steps=0",
+    # Not Adam: it doesn't see the gradient's scale, and turns the rounding of a zero gradient into whole steps.
+    "--model.optimizer=torch.optim.SGD",
+    "--model.optimizer.lr=0.2",
+    "--model.optimizer.momentum=0.9",
+    "--fit.ema_decay=0",
+]
 
 
 class Union(BucketBatchSampler):
@@ -68,3 +87,44 @@ def furthest(left: Weights, right: Weights) -> tuple[float, str]:
     """The largest difference of two models' weights, and where it is."""
     assert left.keys() == right.keys()
     return max((float((weight.double() - right[name].double()).abs().max()), name) for name, weight in left.items())
+
+
+def score(task: str, load: Load, checkpoint: Path, ranks: int, options: list[str]) -> dict[str, Any]:
+    """What `test` leaves beside a checkpoint: run here, or in so many processes as torchrun starts them."""
+    options = ["--ckpt_path", str(checkpoint), "--trainer.accelerator=cpu", f"--trainer.devices={ranks}", *options]
+    if ranks == 1:
+        run(task, "test", options, load)
+    else:
+        started = [_fork(task, load, [*options, "--trainer.strategy=ddp"], place) for place in rank_places(ranks)]
+        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started] == [0] * ranks
+    report = checkpoint.with_suffix(".test.json")
+    found: dict[str, Any] = json.loads(report.read_text())
+    found["lines"] = report.with_suffix(".jsonl").read_text()
+    return found
+
+
+def rank_places(ranks: int) -> list[dict[str, str]]:
+    """The variables by which torchrun tells each rank of one machine its place."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    size = str(ranks)
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    common |= {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    return [common | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+
+
+def _fork(task: str, load: Load, options: list[str], place: dict[str, str]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.environ.update(place)
+        run(task, "test", options, load)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from core.checkpoint import read_checkpoint
 from tests.core.forks import Fork
 from tests.core.tiny import write_corpus
+from tests.distributed.runs import rank_places
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
@@ -20,16 +20,8 @@ OPTIONS = ("--fit.save_every=100000", "--trainer.val_check_interval=100000", "--
 
 def start(folder: Path, steps: int, ranks: int = 2) -> list[Fork]:
     """The ranks of a run, as torchrun starts them."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
     options = [*OPTIONS, f"--trainer.devices={ranks}", f"--trainer.max_steps={steps}"]
-    return [
-        Fork(folder, "ranks", options, common | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
-             "LOCAL_WORLD_SIZE": str(ranks)})
-        for rank in range(ranks)
-    ]  # fmt: skip
+    return [Fork(folder, "ranks", options, place) for place in rank_places(ranks)]
 
 
 @pytest.fixture(scope="module")

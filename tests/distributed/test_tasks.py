@@ -17,7 +17,7 @@ from tasks.qa.__main__ import load as qa
 from tasks.summarization.__main__ import load as summarization
 from tests.core.tiny import tiny_options as translation_options
 from tests.core.tiny import write_corpus
-from tests.distributed.runs import furthest, train, unite
+from tests.distributed.runs import TRAINING, furthest, train, unite
 from tests.tasks.asr.tiny import tiny_speech_options, write_sounds
 from tests.tasks.captioning.tiny import tiny_options as scene_options
 from tests.tasks.captioning.tiny import write_scenes
@@ -32,20 +32,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-STEPS = 20
-TRAINING = [
-    f"--trainer.max_steps={STEPS}",
-    "--trainer.limit_val_batches=0",
-    "--trainer.precision=32-true",
-    "--trainer.logger=false",
-    "--model.schedule.kind=constant",
-    "--model.schedule.warmup_steps=0",
-    # Not Adam: it doesn't see the gradient's scale, and turns the rounding of a zero gradient into whole steps.
-    "--model.optimizer=torch.optim.SGD",
-    "--model.optimizer.lr=0.2",
-    "--model.optimizer.momentum=0.9",
-    "--fit.ema_decay=0",
-]
 SMALL = {"d_model": 16, "num_heads": 2, "ffn_size": 32, "dropout": 0.0}
 
 
