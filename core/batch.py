@@ -135,6 +135,7 @@ class Seq2SeqBatch:
         ids: the example's number in its corpus, B of them: metrics drop duplicates by it.
         source_texts: the raw sources, for samples and reports (for other modalities their names).
         references: the raw target texts, one or more for each example; empty at prediction.
+        counts: False where it only stands in for the examples that this rank hasn't got: it weighs nothing.
     """
 
     source: Source
@@ -142,6 +143,7 @@ class Seq2SeqBatch:
     ids: tuple[int, ...]
     source_texts: tuple[str, ...] = ()
     references: tuple[tuple[str, ...], ...] = ()
+    counts: bool = True
 
     def __len__(self) -> int:
         return len(self.source)

@@ -166,13 +166,19 @@ class Seq2SeqModule(LightningModule):
     def training_step(self, batch: Seq2SeqBatch, batch_idx: int) -> Tensor:
         """Sums the objective over the batch's tokens; `configure_gradient_clipping` divides by the whole step's."""
         loss: Loss = self.objective(self.model, batch, self.specials, self.global_step)
+        if not batch.counts:
+            loss = loss.weightless()
         self.guard.add(loss.total, loss.tokens, batch.ids)
-        self.target_tokens_seen += int(loss.tokens)
-        self.log("train/loss", loss.total.detach() / loss.tokens, batch_size=len(batch), prog_bar=True)
-        self.log("train/nll", loss.nll / loss.tokens, batch_size=len(batch))
-        for name, part in loss.parts.items():
-            self.log(f"train/{name}", part / loss.tokens, batch_size=len(batch))
+        if batch.counts:
+            self._log_loss(loss, len(batch))
         return loss.total
+
+    def _log_loss(self, loss: Loss, size: int) -> None:
+        self.target_tokens_seen += int(loss.tokens)
+        self.log("train/loss", loss.total.detach() / loss.tokens, batch_size=size, prog_bar=True)
+        self.log("train/nll", loss.nll / loss.tokens, batch_size=size)
+        for name, part in loss.parts.items():
+            self.log(f"train/{name}", part / loss.tokens, batch_size=size)
 
     def configure_gradient_clipping(
         self,

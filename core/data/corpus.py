@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,21 @@ class Corpus(ABC):
             DataError: the data is missing or can't be used; with file and line.
         """
 
+    def iterate(self, split: Split) -> Iterator[TextPair]:
+        """Reads the same pairs one by one: a corpus of files doesn't have more than one of them in memory for it.
+
+        Raises:
+            DataError: as `read` does, but only when it comes to where it is.
+        """
+        yield from self.read(split)
+
+    def files(self, split: Split) -> tuple[Path, ...]:
+        """What a split is read from, where its pairs follow from these files and the corpus's attributes alone.
+
+        Where it is empty, the pairs are kept in memory; else they are copied once to where they can be mapped from.
+        """
+        return ()
+
 
 class SplitCorpus(Corpus):
     """A corpus whose validation split may be cut out of its training split.
@@ -57,14 +72,29 @@ class SplitCorpus(Corpus):
         self.held_out = held_out
 
     @abstractmethod
-    def read_split(self, split: Split) -> list[TextPair]:
-        """Reads a split as it is stored."""
+    def iterate_split(self, split: Split) -> Iterator[TextPair]:
+        """Reads a split as it is stored, pair by pair."""
+
+    def iterate(self, split: Split) -> Iterator[TextPair]:
+        """Reads one split in the order of its file, pair by pair."""
+        pairs = self.iterate_split(self.stored_in(split))
+        if split == "test" or not self.held_out:
+            return pairs
+        return (pair for pair in pairs if is_held_out(pair.source, self.held_out) == (split == "val"))
 
     def read(self, split: Split) -> list[TextPair]:
         """Reads one split, whole, in the order of its file."""
-        if split == "test" or not self.held_out:
-            return self.read_split(split)
-        return hold_out(self.read_split("train"), self.held_out, held_out=split == "val")
+        return list(self.iterate(split))
+
+    def stored_in(self, split: Split) -> Split:
+        """The split in whose files the pairs of one are."""
+        return "train" if split == "val" and self.held_out else split
+
+
+def is_held_out(source: str, share: float) -> bool:
+    """Whether a pair is among those that are held out for validation: follows from a hash of its source."""
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def hold_out(pairs: Sequence[TextPair], share: float, held_out: bool) -> list[TextPair]:
@@ -77,12 +107,7 @@ def hold_out(pairs: Sequence[TextPair], share: float, held_out: bool) -> list[Te
         share: how much of them is held out, between 0 and 1.
         held_out: return the pairs that are held out (for validation) instead of the others.
     """
-
-    def chosen(text: str) -> bool:
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") < share * 2**64
-
-    return [pair for pair in pairs if chosen(pair.source) == held_out]
+    return [pair for pair in pairs if is_held_out(pair.source, share) == held_out]
 
 
 def numbered(sources: Iterable[str], targets: Iterable[str | tuple[str, ...]]) -> list[TextPair]:
@@ -109,3 +134,9 @@ def split_path(paths: Mapping[Split, Path | None], split: Split) -> Path:
         )
         raise ConfigError(f"the corpus has no {split} split: set {mend}")
     return path
+
+
+def spread_references(pairs: Iterable[TextPair]) -> Iterator[TextPair]:
+    """Makes one training pair of each source and each of its targets, numbered anew."""
+    spread = ((pair.source, target) for pair in pairs for target in pair.targets)
+    return (TextPair(index, source, (target,)) for index, (source, target) in enumerate(spread))

@@ -17,6 +17,7 @@ from core.data.corpus import Split
 from core.data.dataset import ExampleDataset
 from core.data.loader import CheckedLoader, ResumableLoader
 from core.data.sampler import BucketBatchSampler, Budget
+from core.data.stream_loader import StreamLoader
 from core.data.unreadable import Allowance, CheckedExamples, dead_worker
 from core.data.vocabularies import Vocabularies
 from core.errors import DataError
@@ -39,6 +40,7 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
 
     Attributes:
         budget_options: the names of the options that limit a batch in training and in evaluation.
+        streamed: the splits that are read while they are used, and so are no datasets.
     """
 
     budget_options: ClassVar[tuple[str, str]] = ("batch_tokens", "eval_batch_tokens")
@@ -60,6 +62,8 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
         self.allowance = Allowance(0)
         self._datasets: dict[Split, ExampleDataset] = {}
         self._checked: list[CheckedExamples] = []
+        self._told: set[Split] = set()
+        self.streamed: tuple[Split, ...] = ()
 
     @property
     @abstractmethod
@@ -111,11 +115,13 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         """Reads the splits that the stage needs, and logs what was counted."""
         needed: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        new = [split for split in needed.get(stage, ()) if split not in self._datasets]
+        new = [split for split in needed.get(stage, ()) if split not in self._told]
         for split in new:
-            self.dataset(split)
+            if split not in self.streamed:
+                self.dataset(split)
+            self._told.add(split)
         if new:
-            rank_zero_info("%s", self.describe(new))
+            self.tell(self.describe(new))
 
     def sampler(self, split: Split) -> BucketBatchSampler:
         """The batches of a split for this rank."""
@@ -131,13 +137,17 @@ class Seq2SeqDataModule(LightningDataModule, ABC):
             world_size=self.trainer.world_size if self.trainer else 1,
         )
 
-    def train_dataloader(self) -> ResumableLoader:
+    def tell(self, text: str) -> None:
+        """Logs what a person wants to know, once for all ranks."""
+        rank_zero_info("%s", text)
+
+    def train_dataloader(self) -> ResumableLoader | StreamLoader:
         """Shuffled batches; in a run that was resumed in mid-epoch, those that it hadn't seen."""
         examples = self._check("train")
         pin = torch.cuda.is_available()
-        return ResumableLoader(examples, self.sampler("train"), self._position, self.allowance, self.num_workers, pin)
+        return ResumableLoader(examples, self.sampler("train"), self.position, self.allowance, self.num_workers, pin)
 
-    def _position(self) -> int:
+    def position(self) -> int:
         """The batches of this epoch that the trainer has behind it."""
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if self.trainer else 0
 

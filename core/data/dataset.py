@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 from core.batch import Seq2SeqBatch
 from core.data.collate import Example
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 class ExampleDataset(Dataset[Example], ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -26,12 +26,12 @@ class DroppedTable(TokenTable):
     """
 
     def __init__(
-        self, plain: TokenTable, texts: Sequence[str], dropout: MergeDropout, kept: slice, eos: int | None
+        self, plain: TokenTable, texts: Iterable[str], dropout: MergeDropout, kept: slice, eos: int | None
     ) -> None:
         self.values, self.lengths, self.ends = plain.values, plain.lengths, plain.ends
         self.dropout, self.kept, self.eos = dropout, kept, eos
         numbers: dict[str, int] = {}
-        rows = [[numbers.setdefault(word, len(numbers)) for word in dropout.words(text)] for text in texts]
+        rows = ([numbers.setdefault(word, len(numbers)) for word in dropout.words(text)] for text in texts)
         self.words = TokenTable(rows)
         self.spellings = list(numbers)
 
@@ -66,8 +66,8 @@ def drop_merges(
     eos = source_tokenizer.specials.eos if limits.append_eos else None
     source_dropout = MergeDropout(source_tokenizer, dropout, 2 * seed)
     target_dropout = MergeDropout(target_tokenizer, dropout, 2 * seed + 1)
-    sources = [pair.source for pair in dataset.pairs]
-    targets = [pair.targets[0] for pair in dataset.pairs]
+    sources = (pair.source for pair in dataset.pairs)
+    targets = (pair.targets[0] for pair in dataset.pairs)
     return TextDataset(
         dataset.pairs,
         DroppedTable(dataset.sources, sources, source_dropout, limits.kept_source, eos),

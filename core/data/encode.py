@@ -5,7 +5,8 @@ Letters: N examples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,8 +20,10 @@ from core.batch import Seq2SeqBatch
 from core.data.collate import Example, collate, pad_tokens
 from core.data.corpus import TextPair
 from core.data.dataset import ExampleDataset, Integers
+from core.data.mapped import chunks
 from core.data.own_words import number_own_words
 from core.data.report import SplitReport
+from core.data.stored_pairs import StoredPairs
 from core.errors import ConfigError
 from core.tokenization import Specials, TrainedTokenizer
 
@@ -62,13 +65,36 @@ class TokenTable:
 
     Args:
         rows: token ids of N texts.
+
+    Attributes:
+        values: all rows, one behind the other.
+        lengths: of the rows, (N,).
+        ends: where they end in `values`, (N,).
     """
 
-    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
-        self.lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))  # (N,)
-        self.ends = self.lengths.cumsum()
-        total = int(self.lengths.sum())
-        self.values = np.fromiter((index for row in rows for index in row), dtype=np.int32, count=total)
+    values: NDArray[np.int32]
+    lengths: Integers
+    ends: Integers
+
+    def __init__(self, rows: Iterable[Sequence[int]] = ()) -> None:
+        values, lengths = array("i"), array("q")
+        for row in rows:
+            values.extend(row)
+            lengths.append(len(row))
+        self._set(np.array(values, dtype=np.int32), np.array(lengths, dtype=np.int64))
+
+    def _set(self, values: NDArray[np.int32], lengths: Integers) -> None:
+        self.values, self.lengths, self.ends = values, lengths, lengths.cumsum()
+
+    @classmethod
+    def joined(cls, tables: Sequence[TokenTable]) -> TokenTable:
+        """The rows of several tables, one behind the other."""
+        table = TokenTable()
+        if tables:
+            table._set(
+                np.concatenate([each.values for each in tables]), np.concatenate([each.lengths for each in tables])
+            )
+        return table
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -115,7 +141,11 @@ class TextDataset(ExampleDataset):
     @property
     def ids(self) -> list[int]:
         """The pairs' numbers."""
-        return [pair.id for pair in self.pairs]
+        return self.pairs.ids if isinstance(self.pairs, StoredPairs) else [pair.id for pair in self.pairs]
+
+    def name(self, index: int) -> str:
+        """What to call an example in a message."""
+        return f"example {self.pairs[index].id}"
 
     def collate(self, examples: Sequence[Example]) -> Seq2SeqBatch:
         """Makes a batch of examples."""
@@ -131,16 +161,60 @@ class TextDataset(ExampleDataset):
         return Example(pair.id, self.sources.tensor(index, self.epoch), target, pair.source, pair.targets)
 
 
-def spread_references(pairs: Sequence[TextPair]) -> list[TextPair]:
-    """Makes one training pair of each source and each of its targets, numbered anew."""
-    spread = [(pair.source, target) for pair in pairs for target in pair.targets]
-    return [TextPair(index, source, (target,)) for index, (source, target) in enumerate(spread)]
-
-
 def close_source(ids: Sequence[int], limits: Limits, eos: int) -> list[int]:
     """Cuts a source to its limit and ends it."""
     kept = list(ids[limits.kept_source])
     return [*kept, eos] if limits.append_eos or not kept else kept
+
+
+@dataclass(frozen=True)
+class CutPairs:
+    """The tokens of some pairs.
+
+    Attributes:
+        kept: the places of those that are used.
+        sources: their source ids.
+        targets: their target ids, with the end token.
+        report: what was counted.
+    """
+
+    kept: list[int]
+    sources: TokenTable
+    targets: TokenTable
+    report: SplitReport
+
+
+def cut_pairs(
+    pairs: Sequence[TextPair],
+    source_tokenizer: TrainedTokenizer,
+    target_tokenizer: TrainedTokenizer,
+    limits: Limits,
+    training: bool,
+) -> CutPairs:
+    """Cuts pairs into tokens, of no more than a chunk: it has Python's lists of them in memory (see `encode_pairs`)."""
+    sources = source_tokenizer.encode_batch([pair.source for pair in pairs])
+    targets = target_tokenizer.encode_batch([pair.targets[0] for pair in pairs])
+    empty = np.array([not source or not target for source, target in zip(sources, targets, strict=True)], dtype=bool)
+    overlong_source = np.array([len(ids) > limits.source for ids in sources], dtype=bool)
+    overlong_target = np.array([len(ids) > limits.target for ids in targets], dtype=bool)
+    dropped = np.zeros(len(pairs), dtype=bool)
+    if training:
+        dropped = empty | ((overlong_source | overlong_target) & (limits.overlong == "drop"))
+    kept = np.flatnonzero(~dropped).tolist()
+    source_eos, target_eos = source_tokenizer.specials.eos, target_tokenizer.specials.eos
+    source_table = TokenTable(close_source(sources[row], limits, source_eos) for row in kept)
+    target_table = TokenTable([*targets[row][: limits.target], target_eos] for row in kept)
+    report = SplitReport(
+        pairs=len(pairs),
+        empty_sources=sum(not ids for ids in sources),
+        empty_targets=sum(not ids for ids in targets),
+        overlong_sources=int(overlong_source.sum()),
+        overlong_targets=int(overlong_target.sum()),
+        dropped=int(dropped.sum()),
+        source_tokens=int(source_table.lengths.sum()),
+        target_tokens=int(target_table.lengths.sum()),
+    )
+    return CutPairs(kept, source_table, target_table, report)
 
 
 def encode_pairs(
@@ -165,28 +239,14 @@ def encode_pairs(
     Returns:
         the examples, and what was counted.
     """
-    sources = source_tokenizer.encode_batch([pair.source for pair in pairs])
-    targets = target_tokenizer.encode_batch([pair.targets[0] for pair in pairs])
-    empty = np.array([not source or not target for source, target in zip(sources, targets, strict=True)], dtype=bool)
-    overlong_source = np.array([len(ids) > limits.source for ids in sources], dtype=bool)
-    overlong_target = np.array([len(ids) > limits.target for ids in targets], dtype=bool)
-    dropped = np.zeros(len(pairs), dtype=bool)
-    if training:
-        dropped = empty | ((overlong_source | overlong_target) & (limits.overlong == "drop"))
-    kept = np.flatnonzero(~dropped).tolist()
-    source_eos, target_eos = source_tokenizer.specials.eos, target_tokenizer.specials.eos
-    source_table = TokenTable([close_source(sources[row], limits, source_eos) for row in kept])
-    target_table = TokenTable([[*targets[row][: limits.target], target_eos] for row in kept])
-    report = SplitReport(
-        pairs=len(pairs),
-        empty_sources=sum(not ids for ids in sources),
-        empty_targets=sum(not ids for ids in targets),
-        overlong_sources=int(overlong_source.sum()),
-        overlong_targets=int(overlong_target.sum()),
-        dropped=int(dropped.sum()),
-        source_tokens=int(source_table.lengths.sum()),
-        target_tokens=int(target_table.lengths.sum()),
-    )
-    pad = target_tokenizer.specials.pad
-    examples = [pairs[row] for row in kept]
-    return TextDataset(examples, source_table, target_table, pad, source_tokenizer.open_types), report
+    report, kept, sources, targets = SplitReport(0), [], [], []
+    for chunk in chunks(pairs):
+        cut = cut_pairs(chunk, source_tokenizer, target_tokenizer, limits, training)
+        kept.append(np.array(cut.kept, dtype=np.int64) + report.pairs)
+        sources.append(cut.sources)
+        targets.append(cut.targets)
+        report += cut.report
+    rows = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
+    examples = pairs.select(rows) if isinstance(pairs, StoredPairs) else [pairs[row] for row in rows.tolist()]
+    tables = TokenTable.joined(sources), TokenTable.joined(targets)
+    return TextDataset(examples, *tables, target_tokenizer.specials.pad, source_tokenizer.open_types), report

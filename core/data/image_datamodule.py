@@ -18,6 +18,7 @@ from core.data.feature_cache import FeatureOptions, FrozenFeatures, cached_featu
 from core.data.image_dataset import Caption, ImageDataset, PixelDataset, Pixels, ReadImages, list_captions
 from core.data.images import CaptionedImage, ImageCorpus
 from core.data.loader import ResumableLoader
+from core.data.stream_loader import StreamLoader
 from core.data.unreadable import Allowance
 from core.data.vocabularies import Vocabularies, cached_vocabularies, default_cache, read_vocabularies
 from core.errors import ConfigError, DataError
@@ -180,7 +181,7 @@ class ImageDataModule(Seq2SeqDataModule):
         """Takes a frozen encoder, whose features are then computed when a loader is first asked for."""
         self._frozen = frozen
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader | StreamLoader:
         """Shuffled batches; in a run that was resumed in mid-epoch, those that it hadn't seen."""
         self._fill("train")
         return super().train_dataloader()

@@ -22,6 +22,8 @@ from core.tokenization import TrainedTokenizer
 
 _log = logging.getLogger(__name__)
 
+OTHERWISE = "the lengths of the training examples, or the order in which they stand"
+
 
 class CheckedLoader(DataLoader[Example]):
     """Yields batches whose examples could all be read, or lack some that may be lacking.
@@ -141,12 +143,26 @@ class ResumableLoader(CheckedLoader):
         Raises:
             CheckpointError: the data, the batch size, the seed or the number of ranks has changed; says which.
         """
-        if state["plan"] == self.batch_sampler.fingerprint:
+        if state.get("plan") == self.batch_sampler.fingerprint:
             self.allowance.known = set(state.get("unreadable", []))
             return
-        then, now = state.get("about", {}), self.batch_sampler.about
-        changed = [f"{name}: {then[name]} then, {now[name]} now" for name in then if then[name] != now[name]]
-        told = "; ".join(changed) or "the lengths of the training examples, or the order in which they stand"
+        check_plan(state.get("about", {}), self.batch_sampler.about, OTHERWISE)
+
+
+def check_plan(then: dict[str, Any], now: dict[str, Any], otherwise: str | None = None) -> None:
+    """Refuses to go on in the middle of an epoch whose batches are others than before.
+
+    Args:
+        then: what they followed from, in words.
+        now: what they follow from.
+        otherwise: what has changed where nothing of this has; None where nothing has then.
+
+    Raises:
+        CheckpointError: something has changed; says what.
+    """
+    changed = [f"{name}: {then[name]} then, {now.get(name)} now" for name in then if then[name] != now.get(name)]
+    told = "; ".join(changed) or otherwise
+    if told is not None:
         raise CheckpointError(
             "a run goes on in the middle of an epoch, whose batches can't be found again, because something has "
             f"changed: {told}. Change it back, or begin a new run with these weights: --fit.weights in the place of "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.data.corpus import Split, SplitCorpus, TextPair, numbered, split_path
+from core.data.corpus import Split, SplitCorpus, TextPair, split_path
 from core.data.tables import unknown_column
-from core.data.text import read_lines
+from core.data.text import iterate_lines
 from core.errors import DataError
 
 
@@ -78,19 +78,41 @@ class JsonlCorpus(SplitCorpus):
         self.paths: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
         self.source_column, self.target_column = source_column, target_column
 
-    def read_split(self, split: Split) -> list[TextPair]:
-        """Reads a split as it is stored.
+    def files(self, split: Split) -> tuple[Path, ...]:
+        """The file of a split."""
+        return (Path(split_path(self.paths, self.stored_in(split))),)
+
+    def iterate_split(self, split: Split) -> Iterator[TextPair]:
+        """Reads a split as it is stored, record by record.
 
         Raises:
             ConfigError: the split has no file.
             DataError: the file is missing, empty or not UTF-8; a line isn't JSON, or lacks a field.
         """
         path = Path(split_path(self.paths, split))
-        records = [(n, parse(line, path, n)) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
-        source, target = self.source_column, self.target_column
-        sources = [text_of(field_of(record, source, path, line), source, path, line) for line, record in records]
-        targets = [texts_of(field_of(record, target, path, line), target, path, line) for line, record in records]
-        return numbered(sources, targets)
+        lines = ((line, text) for line, text in enumerate(iterate_lines(path), start=1) if text.strip())
+        for number, (line, text) in enumerate(lines):
+            yield pair_of(parse(text, path, line), number, self.source_column, self.target_column, path, line)
+
+
+def pair_of(
+    record: object, number: int, source: str, target: str, path: str | Path, line: int | None = None
+) -> TextPair:
+    """Makes a pair of two fields of a record.
+
+    Args:
+        record: with named fields.
+        number: the pair's.
+        source: the source's field.
+        target: the target's; it may hold a list, the references.
+        path: where the record is from, for errors.
+        line: its line there.
+
+    Raises:
+        DataError: there is no such field, or it isn't text.
+    """
+    text = text_of(field_of(record, source, path, line), source, path, line)
+    return TextPair(number, text, texts_of(field_of(record, target, path, line), target, path, line))
 
 
 def parse(line: str, path: Path, number: int) -> Mapping[str, object]:
@@ -140,26 +162,18 @@ class DatasetCorpus(SplitCorpus):
         self.names: dict[Split, str] = {"train": train, "val": val, "test": test}
         self.source_column, self.target_column = source_column, target_column
 
-    def read_split(self, split: Split) -> list[TextPair]:
-        """Reads a split as it is stored.
+    def iterate_split(self, split: Split) -> Iterator[TextPair]:
+        """Reads a split as it is stored, record by record.
 
         Raises:
             DataError: the dataset, the split or a column can't be found; for want of a network, say.
         """
         place = f"{self.path} ({self.names[split]})"
         dataset = load_split(self.path, self.name, self.names[split], place)
-        columns = [
-            top_column(column, dataset.column_names, place) for column in (self.source_column, self.target_column)
-        ]
-        records = list(dataset.select_columns(sorted(set(columns))))
         source, target = self.source_column, self.target_column
-        sources = [
-            text_of(field_of(record, source, place, row), source, place, row) for row, record in enumerate(records, 1)
-        ]
-        targets = [
-            texts_of(field_of(record, target, place, row), target, place, row) for row, record in enumerate(records, 1)
-        ]
-        return numbered(sources, targets)
+        columns = {top_column(column, dataset.column_names, place) for column in (source, target)}
+        for number, record in enumerate(dataset.select_columns(sorted(columns))):
+            yield pair_of(record, number, source, target, place, number + 1)
 
 
 def load_split(path: str, name: str | None, split: str, place: str) -> Any:
@@ -181,9 +195,13 @@ def load_split(path: str, name: str | None, split: str, place: str) -> Any:
             return load_from_disk(path)[split]
         return load_dataset(path, name, split=split)
     except Exception as error:  # whatever a foreign format, a script or the network may raise
-        reason = "; ".join(str(each).splitlines()[0] if str(each) else repr(each) for each in _causes(error))
         hint = "" if Path(path).exists() else "; it isn't a local path: a hub id needs a network, or its cache"
-        raise DataError(f"datasets can't load it: {reason}{hint}", place) from error
+        raise DataError(f"datasets can't load it: {told_causes(error)}{hint}", place) from error
+
+
+def told_causes(error: BaseException) -> str:
+    """What an error and those that it was raised from say, in one line."""
+    return "; ".join(str(each).splitlines()[0] if str(each) else repr(each) for each in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from core.data.corpus import TextPair
+from core.data.stored_pairs import StoredPairs
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,16 @@ class SplitReport:
     batches: int = 0
     waste: float = 0.0
 
+    def __add__(self, other: SplitReport) -> SplitReport:
+        """The counts of two parts of a split together; what is of the whole alone is left as in the first part."""
+        counts = [field.name for field in fields(self) if field.name not in ("seen", "batches", "waste")]
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in counts})
+
 
 def count_seen(pairs: Iterable[TextPair], training: Iterable[TextPair]) -> int:
     """The number of pairs whose source is also a source of the training data."""
+    if isinstance(training, StoredPairs):
+        return sum(training.has_source(pair.source) for pair in pairs)
     sources = {pair.source for pair in training}
     return sum(pair.source in sources for pair in pairs)
 

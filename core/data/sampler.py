@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from itertools import islice, pairwise
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from torch.utils.data import Sampler
 
 from core.errors import ConfigError
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 Budget = Literal["longest", "source", "target"]
+CHUNK = 1 << 20  # lengths that are worked on at once
 
 
 def cut(lengths: Integers, max_tokens: int, max_examples: int | None = None) -> list[int]:
@@ -32,13 +34,16 @@ def cut(lengths: Integers, max_tokens: int, max_examples: int | None = None) -> 
     Returns:
         where each run begins, and N at the end.
     """
+    if not len(lengths):
+        return [0]
     edges, begin = [0], 0
-    for index, length in enumerate(lengths.tolist()):
-        count = index - begin + 1
-        if count > 1 and (count * length > max_tokens or (max_examples and count > max_examples)):
-            edges.append(index)
-            begin = index
-    return [*edges, len(lengths)] if len(lengths) else edges
+    values, firsts = np.unique(lengths, return_index=True)
+    for length, first, end in zip(values.tolist(), firsts.tolist(), [*firsts[1:].tolist(), len(lengths)], strict=True):
+        most = max(max_tokens // max(length, 1), 1)
+        while begin + (run := min(most, max_examples or most)) < end:
+            begin = max(begin + run, first)
+            edges.append(begin)
+    return [*edges, len(lengths)]
 
 
 def split_runs(edges: Sequence[int], multiple: int) -> list[int]:
@@ -98,9 +103,10 @@ class BucketBatchSampler(Sampler[list[int]]):
             raise ConfigError(f"the budget of a batch (data.batch_tokens, …) must be at least 1, got {max_tokens}")
         if not 0 <= rank < world_size:
             raise ConfigError(f"rank must be in [0, {world_size}), got {rank}")
-        self.lengths = np.stack([np.asarray(source_lengths), np.asarray(target_lengths)]).astype(np.int64)  # (2, N)
-        sides = {"longest": self.lengths.max(axis=0), "source": self.lengths[0], "target": self.lengths[1]}
-        self.budgeted = sides[budget]
+        # Arrays of what types they have: a mapped file stays one, and nothing here has an object for each example.
+        self.source_lengths, self.target_lengths = np.asarray(source_lengths), np.asarray(target_lengths)  # (N,) each
+        sides = {"source": self.source_lengths, "target": self.target_lengths}
+        self.budgeted = np.maximum(*sides.values()) if budget == "longest" else sides[budget]
         self.shuffle, self.seed, self.noise = shuffle, seed, noise
         self.rank, self.world_size = rank, world_size
         edges = split_runs(cut(np.sort(self.budgeted), max_tokens, max_examples), world_size)
@@ -126,34 +132,68 @@ class BucketBatchSampler(Sampler[list[int]]):
         return -(-(len(self.edges) - 1) // self.world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from self.plan(self.epoch)[self.begin :]
+        for step in islice(self.steps(self.epoch), self.begin, None):
+            yield step[self.rank]
 
     def plan(self, epoch: int) -> list[list[int]]:
         """This rank's batches of an epoch."""
         return [step[self.rank] for step in self.steps(epoch)]
 
-    def steps(self, epoch: int) -> list[list[list[int]]]:
-        """All ranks' batches of an epoch: for each step R lists of indices."""
+    def steps(self, epoch: int) -> Iterator[list[list[int]]]:
+        """All ranks' batches of an epoch, made when they are asked for: for each step R lists of indices."""
         random = np.random.default_rng((self.seed, epoch))
-        count = len(self.budgeted)
-        noise = random.random(count) * self.noise if self.shuffle else np.zeros(count)
-        order = np.lexsort((self.lengths[0] - self.lengths[1] + noise, self.budgeted))
-        batches = [order[begin:end].tolist() for begin, end in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        while len(batches) % self.world_size:
-            batches.append(batches[-1])  # fewer examples than ranks: some have the same ones
-        steps = [batches[begin : begin + self.world_size] for begin in range(0, len(batches), self.world_size)]
+        order = self._order(random)
+        last, ranks = len(self.edges) - 2, self.world_size
+        steps = range(-(-(last + 1) // ranks))
+
+        def batch(number: int) -> list[int]:
+            number = min(number, last)  # fewer examples than ranks: some have the same ones
+            indices: list[int] = order[self.edges[number] : self.edges[number + 1]].tolist()
+            return indices
+
         if not self.shuffle:
-            return steps[::-1]
-        return [
-            [steps[step][rank] for rank in random.permutation(self.world_size)]
-            for step in random.permutation(len(steps))
-        ]
+            for step in reversed(steps):
+                yield [batch(step * ranks + rank) for rank in range(ranks)]
+            return
+        for step in random.permutation(len(steps)).tolist():
+            yield [batch(step * ranks + rank) for rank in random.permutation(ranks).tolist()]
+
+    def ascending(self, random: np.random.Generator) -> list[list[int]]:
+        """All batches in the order of their lengths, mixed as `noise` says by what is drawn."""
+        order = self._order(random)
+        return [order[begin:end].tolist() for begin, end in pairwise(self.edges)]
+
+    def _order(self, random: np.random.Generator) -> Integers:
+        """All examples by the length that the budget counts, equal ones by the difference of lengths, with noise.
+
+        Sorted among equals only, so that no more than the noise is in memory beside the order itself.
+        """
+        count = len(self.budgeted)
+        noise = random.random(count) if self.shuffle else np.zeros(count)
+        noise *= self.noise
+        order = np.argsort(self.budgeted, kind="stable").astype(np.uint32 if count < 1 << 32 else np.int64)
+        edges = [*np.flatnonzero(np.diff(self.budgeted[order], prepend=-1)).tolist(), count]
+        for begin, end in pairwise(edges):
+            rows = order[begin:end]
+            difference = self.source_lengths[rows].astype(np.int64) - self.target_lengths[rows]
+            order[begin:end] = rows[np.argsort(difference + noise[rows], kind="stable")]
+        return order
 
     def padding_waste(self, epoch: int = 0) -> float:
         """The share of padding in all positions of an epoch's batches, both sides and all ranks together."""
-        batches = [batch for step in self.steps(epoch) for batch in step]
-        padded = sum(len(batch) * int(self.lengths[:, batch].max(axis=1).sum()) for batch in batches)
-        return 1 - sum(int(self.lengths[:, batch].sum()) for batch in batches) / max(padded, 1)
+        order = self._order(np.random.default_rng((self.seed, epoch)))
+        sizes = np.diff(self.edges)
+        if not len(sizes):
+            return 0.0
+        repeated = -len(sizes) % self.world_size  # of the last batch, see `steps`
+        padded = used = 0
+        for lengths in (self.source_lengths, self.target_lengths):
+            ordered = lengths[order]
+            longest = np.maximum.reduceat(ordered, self.edges[:-1]).astype(np.int64)
+            tokens = np.add.reduceat(ordered, self.edges[:-1], dtype=np.int64)
+            padded += int((sizes * longest).sum()) + repeated * int(sizes[-1] * longest[-1])
+            used += int(tokens.sum()) + repeated * int(tokens[-1])
+        return 1 - used / max(padded, 1)
 
     @property
     def about(self) -> dict[str, int]:
@@ -161,7 +201,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         return {
             "ranks": self.world_size,
             "training examples": len(self.budgeted),
-            "their tokens": int(self.lengths.sum()),
+            "their tokens": int(self.source_lengths.sum(dtype=np.int64) + self.target_lengths.sum(dtype=np.int64)),
             "batches of an epoch on all ranks": len(self.edges) - 1,
             "data.seed": self.seed,
         }
@@ -169,6 +209,10 @@ class BucketBatchSampler(Sampler[list[int]]):
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that differ between samplers with different plans."""
-        digest = hashlib.sha256(self.lengths.tobytes() + self.edges.tobytes())
+        digest = hashlib.sha256()
+        for lengths in (self.source_lengths, self.target_lengths):
+            for begin in range(0, len(lengths), CHUNK):
+                digest.update(lengths[begin : begin + CHUNK].astype(np.int64).tobytes())
+        digest.update(self.edges.tobytes())
         digest.update(repr((self.seed, self.shuffle, self.noise, self.world_size)).encode())
         return digest.hexdigest()[:12]

@@ -6,10 +6,11 @@ import csv
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
-from core.data.corpus import Split, SplitCorpus, TextPair, numbered, split_path
-from core.data.text import read_lines
+from core.data.corpus import Split, SplitCorpus, TextPair, split_path
+from core.data.text import iterate_lines
 from core.errors import DataError, did_you_mean
 
 Row = tuple[int, list[str]]  # the line on which it ends, its cells
@@ -48,8 +49,12 @@ class TableCorpus(SplitCorpus):
     def rows(self, path: Path) -> Iterator[Row]:
         """Yields all rows of a file, the first line included."""
 
-    def read_split(self, split: Split) -> list[TextPair]:
-        """Reads a split as it is stored.
+    def files(self, split: Split) -> tuple[Path, ...]:
+        """The file of a split."""
+        return (Path(split_path(self.paths, self.stored_in(split))),)
+
+    def iterate_split(self, split: Split) -> Iterator[TextPair]:
+        """Reads a split as it is stored, row by row.
 
         Raises:
             ConfigError: the split has no file.
@@ -59,9 +64,9 @@ class TableCorpus(SplitCorpus):
         rows = self.rows(path)
         line, first = next(rows)
         source, target = (column_number(column, first if self.header else None, path) for column in self.columns)
-        found = [] if self.header else [(cell(first, source, path, line), cell(first, target, path, line))]
-        found += [(cell(row, source, path, line), cell(row, target, path, line)) for line, row in rows]
-        return numbered([pair[0] for pair in found], [pair[1] for pair in found])
+        data = rows if self.header else chain([(line, first)], rows)
+        for number, (line, row) in enumerate(data):
+            yield TextPair(number, cell(row, source, path, line), (cell(row, target, path, line),))
 
 
 class TsvCorpus(TableCorpus):
@@ -69,7 +74,7 @@ class TsvCorpus(TableCorpus):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Yields all rows of a file."""
-        for number, line in enumerate(read_lines(path), start=1):
+        for number, line in enumerate(iterate_lines(path), start=1):
             yield number, line.split("\t")
 
 
@@ -83,7 +88,7 @@ class CsvCorpus(TableCorpus):
             DataError: a quote isn't closed, or is misplaced.
         """
         csv.field_size_limit(sys.maxsize)
-        reader = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
+        reader = csv.reader((line + "\n" for line in iterate_lines(path)), strict=True)
         try:
             for row in reader:
                 yield reader.line_num, row

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from core.checkpoint import KEY, read_checkpoint
 from core.data.locking import locked
+from core.data.stored_pairs import text_digest
 from core.errors import CheckpointError, ConfigError
 from core.tokenization import TokenizerOptions, TrainedTokenizer, load_tokenizer, read_tokenizer, save_tokenizer
 from core.tokenization.store import train_tokenizer
+
+Texts = Iterable[str]
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("POLYSEQ_CACHE") or Path.home() / ".cache" / "polyseq")
 
 
-def cached_vocabularies(
-    sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions, cache: Path
-) -> Vocabularies:
+def cached_vocabularies(sources: Texts | None, targets: Texts, options: TokenizerOptions, cache: Path) -> Vocabularies:
     """Takes the tokenizers of these texts and options from the cache, or trains them into it.
 
     Pretrained ones are read from where they are.
@@ -94,7 +96,7 @@ def cached_vocabularies(
     Processes that want the same ones at the same time wait for the first, which trains.
 
     Args:
-        sources: the training data's; None for a source without text.
+        sources: the training data's, which is read more than once; None for a source without text.
         targets: the training data's.
         options: how to train.
         cache: a directory, made if needed.
@@ -111,19 +113,15 @@ def cached_vocabularies(
         return read_vocabularies(folder)
 
 
-def _train(sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions) -> Vocabularies:
+def _train(sources: Texts | None, targets: Texts, options: TokenizerOptions) -> Vocabularies:
     if sources is None:
         return Vocabularies(None, train_tokenizer(targets, options))
     if options.joint:
-        tokenizer = train_tokenizer([*sources, *targets], options)
+        tokenizer = train_tokenizer(chain(sources, targets), options)
         return Vocabularies(tokenizer, tokenizer)
     return Vocabularies(train_tokenizer(sources, options), train_tokenizer(targets, options))
 
 
-def _key(sources: Sequence[str] | None, targets: Sequence[str], options: TokenizerOptions) -> str:
-    digest = hashlib.sha256(json.dumps(options.plain(), sort_keys=True).encode())
-    for texts in (sources, targets):
-        for text in texts or ():
-            digest.update((text + "\n").encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return digest.hexdigest()[:20]
+def _key(sources: Texts | None, targets: Texts, options: TokenizerOptions) -> str:
+    digests = [None if texts is None else text_digest(texts) for texts in (sources, targets)]
+    return hashlib.sha256(json.dumps([options.plain(), digests], sort_keys=True).encode()).hexdigest()[:20]

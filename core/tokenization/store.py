@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from core.atomic import write_text
@@ -39,10 +40,11 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> TrainedT
         return PretrainedTokenizer.train((), options)
     kind = CLASSES[options.kind]
     parts = (part for text in texts for part in options.parts(options.normalise(text)))
-    prepared = [kind.prefix + part for part in parts if part not in options.symbols]
-    if not prepared:
+    prepared = (kind.prefix + part for part in parts if part not in options.symbols)
+    first = next(prepared, None)
+    if first is None:
         raise DataError("a tokenizer needs text to learn from, and all of it is empty")
-    tokenizer = kind.train(prepared, options)
+    tokenizer = kind.train(chain([first], prepared), options)
     if options.kind in ("bpe", "unigram") and len(tokenizer) < options.vocab_size:
         _log.warning(
             "the text is too small for tokenizer.vocab_size=%d: %d types came out", options.vocab_size, len(tokenizer)

@@ -129,7 +129,7 @@ class DialogueData(TextDataModule):
             )
         return HistoryCutter(tokenizer, self.limits.source)
 
-    def pairs(self, split: Split) -> list[TextPair]:
+    def pairs(self, split: Split) -> Sequence[TextPair]:
         """Histories that fit, and their replies.
 
         Raises:

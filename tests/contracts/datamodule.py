@@ -9,6 +9,7 @@ import pytest
 
 from core.batch import Seq2SeqBatch, TextBatch
 from core.data.datamodule import Seq2SeqDataModule
+from core.data.loader import ResumableLoader
 from core.data.sampler import BucketBatchSampler
 from core.data.text_datamodule import TextDataModule
 
@@ -85,6 +86,7 @@ class DataModuleContract:
     ) -> None:
         data.setup("fit")
         loader = data.train_dataloader()
+        assert isinstance(loader, ResumableLoader)
         assert isinstance(loader.batch_sampler, BucketBatchSampler)
         loader.batch_sampler.set_epoch(2)
         whole = list(loader)

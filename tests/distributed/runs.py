@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,10 @@ class Union(BucketBatchSampler):
     def __len__(self) -> int:
         return -(-super().__len__() // self.together)
 
-    def steps(self, epoch: int) -> list[list[list[int]]]:
+    def steps(self, epoch: int) -> Iterator[list[list[int]]]:
         united = [list(chain.from_iterable(ranks)) for ranks in super().steps(epoch)]
         groups = (united[begin : begin + self.together] for begin in range(0, len(united), self.together))
-        return [[list(chain.from_iterable(group))] for group in groups]
+        return ([list(chain.from_iterable(group))] for group in groups)
 
 
 def unite(monkeypatch: pytest.MonkeyPatch, ranks: int, steps: int = 1) -> None:

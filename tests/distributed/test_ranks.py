@@ -43,7 +43,7 @@ class Data(TextDataModule):
         own = super().sampler(split)
         if split != "train" or not self.united_steps:
             return own
-        union = Union(own.lengths[0], own.lengths[1], self.batch_budget, seed=self.seed, world_size=2)
+        union = Union(own.source_lengths, own.target_lengths, self.batch_budget, seed=self.seed, world_size=2)
         union.together = self.united_steps
         return union
 

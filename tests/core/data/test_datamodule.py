@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 
 from core.data.corpus import Corpus, Split, TextPair, numbered
 from core.data.dropout import DroppedTable
+from core.data.loader import ResumableLoader
 from core.data.text_datamodule import TextDataModule
 from core.errors import ConfigError, DataError
 from core.tokenization import TokenizerOptions, save_tokenizer
@@ -101,7 +102,7 @@ def test_what_was_counted_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFix
     report = data.reports["train"]
     assert report.pairs == 121
     assert report.dropped == report.overlong_sources > 0
-    assert report.batches == len(data.train_dataloader())
+    assert report.batches == len(data.sampler("train"))
 
 
 def test_a_split_without_a_usable_pair_is_refused(tmp_path: Path) -> None:
@@ -131,6 +132,7 @@ def test_dropout_is_for_training_alone(tmp_path: Path) -> None:
     assert isinstance(data.make_dataset("train").sources, DroppedTable)
     assert not isinstance(data.make_dataset("val").sources, DroppedTable)
     loader = data.train_dataloader()
+    assert isinstance(loader, ResumableLoader)
     epochs = []
     for epoch in (0, 1, 0):
         loader.batch_sampler.set_epoch(epoch)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from core.data.collate import Example, collate, pad_tokens
-from core.data.corpus import TextPair, numbered
+from core.data.corpus import TextPair, numbered, spread_references
 from core.data.dropout import drop_merges
-from core.data.encode import End, Limits, Overlong, TokenTable, encode_pairs, spread_references
+from core.data.encode import End, Limits, Overlong, TokenTable, encode_pairs
 from core.data.loader import text_loader
 from core.data.report import SplitReport, count_seen, report_table
 from core.errors import ConfigError
@@ -70,7 +70,7 @@ def test_evaluation_truncates_and_leaves_nothing_out() -> None:
 
 def test_each_reference_is_a_training_pair() -> None:
     pairs = [TextPair(0, "a", ("b", "c")), TextPair(1, "b", ("a",))]
-    assert spread_references(pairs) == numbered(["a", "a", "b"], ["b", "c", "a"])
+    assert list(spread_references(pairs)) == numbered(["a", "a", "b"], ["b", "c", "a"])
 
 
 def test_a_table_gives_its_rows_back() -> None:

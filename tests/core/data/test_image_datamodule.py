@@ -12,6 +12,7 @@ from core.data.corpus import Split
 from core.data.feature_cache import FeatureOptions, FrozenFeatures
 from core.data.image_datamodule import ImageDataModule
 from core.data.images import CaptionedImage, ImageCorpus
+from core.data.loader import ResumableLoader
 from core.errors import ConfigError, DataError
 from core.images.read import ImageRef, read_image
 from core.images.transforms import AugmentOptions, TransformOptions, to_tensor
@@ -100,6 +101,7 @@ class TestFeatures(DataModuleContract):
 def batches(data: ImageDataModule, epoch: int = 0) -> list[Seq2SeqBatch]:
     data.setup("fit")
     loader = data.train_dataloader()
+    assert isinstance(loader, ResumableLoader)
     loader.batch_sampler.set_epoch(epoch)
     return list(loader)
 
