@@ -64,7 +64,7 @@ class Pool:
     error: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Share:
     """What one of W processes of one of R ranks reads.
 

@@ -27,9 +27,7 @@ from core.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-KEPT = (
-    8  # places of the last batches that are remembered: Lightning asks for a batch before the one before is trained on
-)
+KEPT = 8  # places that are remembered: Lightning asks for a batch before it trains on the one before
 
 
 @dataclass(frozen=True)

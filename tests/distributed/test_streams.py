@@ -20,8 +20,7 @@ from tasks.summarization.__main__ import load as summarization
 from tests.core.data.test_resume import Recorder, fit
 from tests.core.data.test_streaming import write
 from tests.core.tiny import tiny_options, write_corpus
-from tests.distributed.runs import furthest, train
-from tests.distributed.test_tasks import TRAINING
+from tests.distributed.runs import TRAINING, furthest, train
 from tests.tasks.summarization.tiny import tiny_options as summary_options
 from tests.tasks.summarization.tiny import write_dialogues as write_summaries
 
