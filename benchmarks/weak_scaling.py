@@ -114,9 +114,10 @@ class Rank:
         self.batches = draw(work, seed=rank)
         self.reduced = 0
         if isinstance(self.model, DistributedDataParallel):
-            self.model.register_comm_hook(None, self._reduce)
+            # DDP compares a hook's annotations with classes, which these aren't when they are put off.
+            self.model.register_comm_hook(None, lambda state, bucket: self._reduce(bucket))
 
-    def _reduce(self, state: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+    def _reduce(self, bucket: GradBucket) -> torch.futures.Future[Tensor]:
         """What DDP does itself, and counts the bytes."""
         gradients = bucket.buffer()
         self.reduced += gradients.numel() * gradients.element_size()

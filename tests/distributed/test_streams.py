@@ -17,8 +17,8 @@ from core.data.text_datamodule import TextDataModule
 from core.tokenization import TokenizerOptions
 from tasks.mt.__main__ import load as mt
 from tasks.summarization.__main__ import load as summarization
+from tests.core.data.streams import write
 from tests.core.data.test_resume import Recorder, fit
-from tests.core.data.test_streaming import write
 from tests.core.tiny import tiny_options, write_corpus
 from tests.distributed.runs import TRAINING, furthest, train
 from tests.tasks.summarization.tiny import tiny_options as summary_options
