@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError
 from core.layers.copying import Copyable, gate_log_probs, log_mass, mix
+from core.layers.linear import Linear
 
 
 class VocabularyHead(nn.Module):
@@ -29,7 +30,7 @@ class VocabularyHead(nn.Module):
 
     def __init__(self, d_model: int, vocab_size: int, tied: nn.Embedding | None = None, bias: bool = True) -> None:
         super().__init__()
-        self.projection = nn.Linear(d_model, vocab_size, bias=bias)
+        self.projection: nn.Linear = Linear(d_model, vocab_size, bias=bias)
         if bias:
             nn.init.zeros_(self.projection.bias)
         if tied is not None:
@@ -60,7 +61,7 @@ class CopyHead(nn.Module):
     def __init__(self, vocabulary: VocabularyHead) -> None:
         super().__init__()
         self.vocabulary = vocabulary
-        self.gate = nn.Linear(vocabulary.projection.in_features, 1)
+        self.gate = Linear(vocabulary.projection.in_features, 1)
         nn.init.zeros_(self.gate.bias)
 
     def forward(self, features: Tensor, weights: Tensor, sources: Copyable) -> Tensor:
@@ -121,7 +122,7 @@ class CtcHead(nn.Module):
 
     def __init__(self, d_model: int, vocab_size: int) -> None:
         super().__init__()
-        self.projection = nn.Linear(d_model, vocab_size)
+        self.projection = Linear(d_model, vocab_size)
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, states: Tensor) -> Tensor:
@@ -148,7 +149,7 @@ class SpanHead(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.projection = nn.Linear(d_model, 2)
+        self.projection = Linear(d_model, 2)
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:

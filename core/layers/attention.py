@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
+from core.layers.linear import Linear
 from core.layers.positions import Rotary
 
 
@@ -86,8 +87,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         check_heads(d_model, num_heads)
         self.num_heads = num_heads
-        self.projection = nn.Linear(d_model, 3 * d_model)
-        self.output = nn.Linear(d_model, d_model)
+        self.projection = Linear(d_model, 3 * d_model)
+        self.output = Linear(d_model, d_model)
         self.dropout = Dropout(dropout)
         self.rotary = Rotary(d_model // num_heads) if rotary else None
         init_projections(self.projection, 3)
@@ -135,9 +136,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         check_heads(d_model, num_heads)
         self.num_heads = num_heads
-        self.query = nn.Linear(d_model, d_model)
-        self.projection = nn.Linear(memory_size, 2 * d_model)
-        self.output = nn.Linear(d_model, d_model)
+        self.query = Linear(d_model, d_model)
+        self.projection = Linear(memory_size, 2 * d_model)
+        self.output = Linear(d_model, d_model)
         self.dropout = Dropout(dropout)
         init_projections(self.query, 1)
         init_projections(self.projection, 2)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from core.errors import ConfigError
 from core.layers.dropout import Dropout
+from core.layers.linear import Linear
 
 Activation = Literal["relu", "gelu", "silu", "swiglu"]
 
@@ -36,8 +37,8 @@ class FeedForward(nn.Module):
             raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.activation = ACTIVATIONS[activation]
         self.gated = activation == "swiglu"
-        self.inner = nn.Linear(d_model, 2 * ffn_size if self.gated else ffn_size)
-        self.outer = nn.Linear(ffn_size, d_model)
+        self.inner = Linear(d_model, 2 * ffn_size if self.gated else ffn_size)
+        self.outer = Linear(ffn_size, d_model)
         self.dropout = Dropout(dropout)
         for linear in (self.inner, self.outer):
             nn.init.xavier_uniform_(linear.weight)
