@@ -16,7 +16,7 @@ from core.generation.lengths import LengthNormaliser
 from core.generation.options import GenerationOptions, Hypothesis
 from core.generation.strategies.base import Move, Scores, Strategy, worth_dropping
 from core.generation.strategies.trace import Ending, Trace
-from core.generation.tensors import best_tokens
+from core.generation.tensors import fold, unfold
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,52 @@ class BeamSearch(Strategy):
 
     def _choose(self, scores: Scores) -> Choice:
         """Finds the 2K best candidates of each source: K of them, at least, don't end."""
-        beam, (batch, width) = self._options.beam_size, self._totals.shape
-        gains, ids = best_tokens(scores.totals, min(2 * beam, scores.totals.size(1)))  # (N, M)
-        candidates = _add(self._totals, gains, scores.normaliser, self._bounded)
-        if width == 1:  # sorted already
-            totals, flat, parents = candidates, None, torch.zeros_like(ids)
-            tokens = ids
-        else:
-            totals, flat = candidates.topk(min(2 * beam, candidates.size(1)), dim=1)
-            parents = flat.div(ids.size(1), rounding_mode="floor")
-            tokens = ids.view(batch, -1).gather(1, flat)
+        vocab_size = scores.totals.size(1)
+        totals, places = self._best(scores)
+        parents, tokens = places.div(vocab_size, rounding_mode="floor"), places % vocab_size
         log_probs = totals
         if scores.logits is not None:
-            log_probs = _add(self._log_probs, scores.logits.gather(1, ids), scores.normaliser, clamp=False)
-            log_probs = log_probs if flat is None else log_probs.gather(1, flat)
+            log_probs = self._add(self._log_probs, scores.logits, scores.normaliser, places, clamp=False)
         return self._divide(totals, log_probs, tokens, parents)
+
+    def _best(self, scores: Scores) -> tuple[Tensor, Tensor]:
+        """The sums of each source's 2K best candidates, best first, and their places in its K * V: (B, 2K) each.
+
+        Torch's topk walks through all candidates one by one, while maxima are vectorised: so the best are sought in
+        the columns with the greatest maxima, of all rows of a source together (64 sources with 5 rows of 8,000: 0.4
+        ms; the best of each row, and the best of them, 1.5).
+        """
+        rows, vocab_size = self._totals.size(1), scores.totals.size(1)
+        count = min(2 * self._options.beam_size, rows * vocab_size)
+        columns = fold(scores.totals)
+        if columns is None:
+            return self._add(self._totals, scores.totals, scores.normaliser).topk(count, dim=1)
+        width = columns.size(1)
+        best = self._add(self._totals, columns, scores.normaliser).topk(min(count, rows * width), dim=1)[1]
+        places = unfold(best, width, rows, vocab_size)
+        totals, order = self._add(self._totals, scores.totals, scores.normaliser, places).topk(count, dim=1)
+        return totals, places.gather(1, order)
+
+    def _add(
+        self, totals: Tensor, gains: Tensor, normaliser: Tensor, places: Tensor | None = None, clamp: bool = True
+    ) -> Tensor:
+        """Adds the gains (N, M) of next tokens to the sums (B, K): all (B, K * M), or those at places (B, M').
+
+        What isn't a number is dead. Log-probabilities are clamped at zero, since early stopping rests on it and
+        rounding could lift them above.
+        """
+        size = gains.size(1)
+        gains, normaliser = gains.view(len(totals), -1, size), normaliser.view(len(totals), -1, 1)
+        if places is not None:
+            rows = places.div(size, rounding_mode="floor")
+            gains, normaliser = gains.flatten(1).gather(1, places), normaliser.squeeze(2).gather(1, rows)
+            totals = totals.gather(1, rows)
+        else:
+            totals = totals.unsqueeze(2)
+        gains = (gains - normaliser).nan_to_num_(nan=-inf, posinf=-inf, neginf=-inf)
+        if clamp and self._bounded:
+            gains.clamp_(max=0)
+        return (totals + gains).flatten(1)
 
     def _divide(self, totals: Tensor, log_probs: Tensor, tokens: Tensor, parents: Tensor) -> Choice:
         """Parts the candidates, (B, 2K) each and best first, into those that end and those that go on."""
@@ -178,19 +209,6 @@ class BeamSearch(Strategy):
             self._trace.drop(live)
         self._trace.record(tokens, parents)
         return Move(tokens.flatten(), _rows(parents, kept, width), kept)
-
-
-def _add(totals: Tensor, gains: Tensor, normaliser: Tensor, clamp: bool) -> Tensor:
-    """Adds the gains (N, M) of their next tokens to the sums (B, K): candidates (B, K * M).
-
-    What isn't a number is dead. Log-probabilities are clamped at zero, since early stopping rests on it and rounding
-    could lift them above.
-    """
-    gains = (gains - normaliser).nan_to_num_(nan=-inf, posinf=-inf, neginf=-inf)
-    if clamp:
-        gains.clamp_(max=0)
-    batch, width = totals.shape
-    return (totals.unsqueeze(2) + gains.view(batch, width, -1)).view(batch, -1)
 
 
 def _rows(parents: Tensor, kept: Tensor | None, width: int) -> Tensor | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.generation.tensors import best_tokens, log_normaliser
+from core.generation.tensors import best_tokens, fold, log_normaliser, unfold
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (40, 2048), (7, 5003), (2, 33001)])
@@ -50,3 +50,17 @@ def test_log_normaliser_of_a_row_is_the_same_beside_any_other() -> None:
     alone = log_normaliser(logits[:1])
     logits[1] += 200
     assert torch.equal(log_normaliser(logits)[:1], alone)
+
+
+@pytest.mark.parametrize("vocab_size", [2048, 5003])
+def test_unfolded_columns_are_every_place_once_and_hold_their_maxima(vocab_size: int) -> None:
+    scores = torch.randn(6, vocab_size, generator=torch.Generator().manual_seed(0))
+    columns = fold(scores)  # of 2 sources with 3 rows each
+    assert columns is not None
+    width = columns.size(1)
+    for column in (0, 7, 3 * width - 1):
+        places = unfold(torch.full((2, 1), column), width, 3, vocab_size)
+        found = scores.view(2, -1).gather(1, places)[:, :32].amax(1)
+        assert torch.equal(found, columns.view(2, -1)[:, column])
+    everything = unfold(torch.arange(3 * width).expand(2, -1), width, 3, vocab_size)
+    assert torch.equal(everything.sort(1).values, torch.arange(3 * vocab_size).expand(2, -1))
