@@ -96,8 +96,8 @@ class BeamSearch(Strategy):
         """The sums of each source's 2K best candidates, best first, and their places in its K * V: (B, 2K) each.
 
         Torch's topk walks through all candidates one by one, while maxima are vectorised: so the best are sought in
-        the columns with the greatest maxima, of all rows of a source together (64 sources with 5 rows of 8,000: 0.4
-        ms; the best of each row, and the best of them, 1.5).
+        the columns with the greatest maxima, of all rows of a source together. For 64 sources with 5 rows of 8,000 the
+        calls of topk take 0.1 ms in all, and 0.8 if each row's best are sought first.
         """
         rows, vocab_size = self._totals.size(1), scores.totals.size(1)
         count = min(2 * self._options.beam_size, rows * vocab_size)
