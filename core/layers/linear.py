@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 # Below this many multiplications (N * I * O) the microseconds of oneDNN's call are more than what it gains.
 LEAST_PRODUCT = 1 << 20
-HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+# The operator is one that torch.compile calls, not one that torch promises to keep.
+HAS_ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 class Linear(nn.Linear):
