@@ -150,13 +150,16 @@ def test_lines_are_batched_with_the_same_tokens(tmp_path: Path) -> None:
     assert batch.source.values[0].tolist() == [*data.source_tokenizer.encode("the dog"), 2]
 
 
-@pytest.mark.parametrize("name", ["AlignedText", "TsvCorpus", "CsvCorpus", "JsonlCorpus", "DatasetCorpus"])
+@pytest.mark.parametrize(
+    "name", ["AlignedText", "TsvCorpus", "CsvCorpus", "JsonlCorpus", "DatasetCorpus", "StreamedText"]
+)
 def test_readers_are_chosen_by_their_bare_name(name: str) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TextDataModule, "data")
     own = {
         "AlignedText": {"folder": "x", "source": "en", "target": "de"},
         "DatasetCorpus": {"path": "x"},
+        "StreamedText": {"train": "x"},
     }
     parsed = parser.parse_object({"data": {"corpus": {"class_path": name, "init_args": own.get(name, {})}}})
     assert type(parser.instantiate_classes(parsed).data.corpus).__name__ == name
