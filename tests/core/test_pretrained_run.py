@@ -26,12 +26,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
-def save_bert(folder: Path) -> None:
+def save_bert(folder: Path, dropout: float = 0.1) -> None:
     """Writes a small random BERT, and a tokenizer of the corpus's English words."""
     torch.manual_seed(0)
     types = {word: index for index, word in enumerate((*SPECIALS, *ENGLISH))}
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = transformers.BertConfig(vocab_size=len(types), max_position_embeddings=16, **sizes)
+    dropouts = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    config = transformers.BertConfig(vocab_size=len(types), max_position_embeddings=16, **sizes, **dropouts)
     transformers.BertModel(config).save_pretrained(folder)
     backend = Tokenizer(WordLevel(types, unk_token="[UNK]"))
     backend.pre_tokenizer = Whitespace()

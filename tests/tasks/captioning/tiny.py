@@ -44,6 +44,7 @@ def tiny_options(folder: Path) -> list[str]:
         "model.decoder.num_layers": 1,
         "model.decoder.num_heads": 2,
         "model.decoder.ffn_size": 32,
+        "model.decoder.dropout": 0.0,
         "model.generation.max_length": 20,
         "model.generation.beam_size": 2,
         "model.schedule.warmup_steps": 5,
