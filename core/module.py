@@ -34,6 +34,7 @@ from core.objectives import CrossEntropy, Loss, Objective, required_target, targ
 from core.optim import Schedule, parameter_groups
 from core.seq2seq import EncoderDecoder
 from core.seq2seq import tie_embeddings as tie_embedding_tables
+from core.sharding import gather, is_sharded, scatter, shard
 from core.updates import UpdateGuard
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ class Seq2SeqModule(LightningModule):
 
     # Training
 
+    def configure_model(self) -> None:
+        """Shares the model out over the ranks where the strategy has a mesh of devices; all else is made already."""
+        if self._device_mesh is not None and not is_sharded(self.model):
+            shard(self.model, self.trainer.strategy.root_device)
+
     def on_fit_start(self) -> None:
         """Notes the run's seed before anything draws from it, and what is frozen up to some update."""
         self.seed = self.objective.seed = torch.initial_seed()
@@ -221,6 +227,14 @@ class Seq2SeqModule(LightningModule):
     def on_test_epoch_start(self) -> None:
         """Begins a metric anew."""
         self._begin_scoring("test")
+
+    def on_validation_start(self) -> None:
+        """Gathers what is in shards."""
+        gather(self.model)
+
+    def on_validation_end(self) -> None:
+        """Gives it back."""
+        scatter(self.model)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of the whole split."""

@@ -54,9 +54,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         seed: the run's, for objectives that draw; the module sets it.
+        writes: whether it writes targets token by token, in numbers of steps that differ from rank to rank.
     """
 
     seed: int = 0
+    writes: bool = False
 
     def trains_all(self, model: EncoderDecoder) -> bool:
         """Whether each update has a gradient for all of a model's parameters."""
@@ -208,6 +210,7 @@ class ScheduledSampling(Objective):
         if length <= 0:
             raise ConfigError(f"objective.length is a number of updates above 0, got {length}")
         self.rollout = rollout
+        self.writes = rollout == "stepwise"
         self.decay = decay
         self.length = length
         self.floor = check_share("objective.floor", floor)

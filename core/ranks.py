@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy
 from torch._C._distributed_c10d import Store
 
@@ -41,7 +42,8 @@ def prepare_strategy(trainer: Trainer, module: Seq2SeqModule, timeout: float) ->
         timeout: in seconds.
 
     Raises:
-        ConfigError: the timeout isn't above 0, or there is another number of ranks than the options say.
+        ConfigError: the timeout isn't above 0, there is another number of ranks than the options say, or the strategy
+            can't do what they say.
     """
     if timeout <= 0:
         raise ConfigError(f"rank_timeout is a number of seconds above 0, got {timeout}")
@@ -50,8 +52,30 @@ def prepare_strategy(trainer: Trainer, module: Seq2SeqModule, timeout: float) ->
         _check_ranks(strategy.cluster_environment, trainer.num_devices, trainer.num_nodes)
     if isinstance(strategy, DDPStrategy | ModelParallelStrategy):
         strategy._timeout = timedelta(seconds=timeout)
+    if isinstance(strategy, ModelParallelStrategy):
+        _check_sharding(strategy, trainer, module)
     if isinstance(strategy, DDPStrategy) and not module.trains_all:
         strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
+def _check_sharding(strategy: ModelParallelStrategy, trainer: Trainer, module: Seq2SeqModule) -> None:
+    """Refuses what a model in shards can't do.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if strategy._save_distributed_checkpoint:
+        raise ConfigError(
+            "trainer.strategy.save_distributed_checkpoint must be false: a checkpoint of ours is one file "
+            "(configs/trainer/fsdp.yaml has all that FSDP needs)"
+        )
+    if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ConfigError("fit.ema_decay must be 0 with FSDP: weights that are in shards aren't averaged")
+    if module.objective.writes:
+        raise ConfigError(
+            f"model.objective {type(module.objective).__name__} writes while it trains, which ranks do in unequal "
+            "numbers of steps and so can't with FSDP: train with configs/trainer/ddp.yaml"
+        )
 
 
 def _check_ranks(environment: ClusterEnvironment, devices: int, nodes: int) -> None:

@@ -132,6 +132,8 @@ class SelfCritical(Objective):
         ConfigError: an option is out of its range, or a mean is asked for where there are no others.
     """
 
+    writes = True
+
     def __init__(
         self,
         reward: SentenceReward | None = None,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.distributed import rank, sum_over_ranks, union_over_ranks
 from core.errors import PolyseqError
+from core.sharding import whole
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class UpdateGuard:
         tokens, loss, stopping = sum_over_ranks(sums).tolist()
         self.stopping = stopping > 0
         scale = divided_by / max(tokens, 1)
-        norm = float(nn.utils.get_total_norm(gradients)) * scale
+        norm = float(whole(nn.utils.get_total_norm(gradients))) * scale
         finite = math.isfinite(loss) and math.isfinite(norm)
         blamed = "" if finite else self._blamed()
         for noted in (self._tokens, self._losses, self._ids):

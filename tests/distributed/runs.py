@@ -96,12 +96,17 @@ def score(task: str, load: Load, checkpoint: Path, ranks: int, options: list[str
     if ranks == 1:
         run(task, "test", options, load)
     else:
-        started = [_fork(task, load, [*options, "--trainer.strategy=ddp"], place) for place in rank_places(ranks)]
-        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started] == [0] * ranks
+        on_ranks(task, "test", load, ranks, [*options, "--trainer.strategy=ddp"])
     report = checkpoint.with_suffix(".test.json")
     found: dict[str, Any] = json.loads(report.read_text())
     found["lines"] = report.with_suffix(".jsonl").read_text()
     return found
+
+
+def on_ranks(task: str, verb: str, load: Load, ranks: int, options: list[str]) -> None:
+    """Runs a verb in so many processes, as torchrun starts them."""
+    started = [_fork(task, verb, load, options, place) for place in rank_places(ranks)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started] == [0] * ranks
 
 
 def rank_places(ranks: int) -> list[dict[str, str]]:
@@ -115,14 +120,14 @@ def rank_places(ranks: int) -> list[dict[str, str]]:
     return [common | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
 
 
-def _fork(task: str, load: Load, options: list[str], place: dict[str, str]) -> int:
+def _fork(task: str, verb: str, load: Load, options: list[str], place: dict[str, str]) -> int:
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
         os.environ.update(place)
-        run(task, "test", options, load)
+        run(task, verb, options, load)
         code = 0
     except BaseException:
         traceback.print_exc()
