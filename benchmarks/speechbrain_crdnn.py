@@ -1,6 +1,6 @@
 """SpeechBrain's CRDNN with a GRU, attention and CTC, on a manifest of ours: run by the python of its own environment.
 
-The shape of SpeechBrain's recipes (LibriSpeech and TIMIT, seq2seq) at 1.5 M parameters, with its own front-end, loader,
+The shape of SpeechBrain's recipes (LibriSpeech and TIMIT, seq2seq) at 2.3 M parameters, with its own front-end, loader,
 augmentation, losses and beam search. It trains for so many seconds of processor time, then recognises the held-out
 manifest with joint decoding, and writes what it found as one JSON object. `benchmarks.asr_peer` calls it.
 """
