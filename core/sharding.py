@@ -12,9 +12,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor
 
 from core.distributed import world_size
-from core.layers.transformer import DecoderLayer
+from core.layers.transformer import DecoderLayer, EncoderLayer
 from core.seq2seq import EncoderDecoder
-from core.units import units
 
 
 def shard(model: EncoderDecoder, device: torch.device) -> None:
@@ -37,6 +36,11 @@ def shard(model: EncoderDecoder, device: torch.device) -> None:
             register_fsdp_forward_method(layer, "step")
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "encode")
+
+
+def units(model: nn.Module) -> list[EncoderLayer | DecoderLayer]:
+    """The layers of the Transformers in a model, in the order of their registration."""
+    return [module for module in model.modules() if isinstance(module, EncoderLayer | DecoderLayer)]
 
 
 def gather(model: nn.Module) -> None:

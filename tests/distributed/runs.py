@@ -7,7 +7,8 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,16 @@ TRAINING = [
     "--model.optimizer.momentum=0.9",
     "--fit.ema_decay=0",
 ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A task that is run on files which are written to a folder, with options for them."""
+
+    task: str
+    load: Load
+    write: Callable[[Path], None]
+    options: Callable[[Path], list[str]]
 
 
 class Union(BucketBatchSampler):

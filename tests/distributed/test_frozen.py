@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +17,12 @@ from tasks.mt.__main__ import load as mt
 from tests.core.test_pretrained_run import options as text_options
 from tests.core.test_pretrained_run import save_bert
 from tests.core.tiny import write_corpus
-from tests.distributed.runs import STEPS, TRAINING, furthest, train, unite
+from tests.distributed.runs import STEPS, TRAINING, Tried, furthest, train, unite
 from tests.tasks.captioning.tiny import tiny_options as scene_options
 from tests.tasks.captioning.tiny import write_scenes
 
 if TYPE_CHECKING:
-    from core.cli import Load
+    pass
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -39,13 +38,9 @@ class TinyPretrained(ImageEncoder):
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A training of a task with a pretrained encoder, and the name of the part that is frozen."""
+class Frozen(Tried):
+    """A task with a pretrained encoder, and the name of the part that is frozen."""
 
-    task: str
-    load: Load
-    write: Callable[[Path], None]
-    options: Callable[[Path], list[str]]
     part: str
 
 
@@ -65,8 +60,8 @@ def frozen_images(folder: Path) -> list[str]:
 
 
 TRIED = {
-    "text": Tried("mt", mt, write_texts, frozen_text, "model.encoder.pretrained.model."),
-    "image": Tried("captioning", captioning, write_scenes, frozen_images, "model.encoder.backbone.model."),
+    "text": Frozen("mt", mt, write_texts, frozen_text, "model.encoder.pretrained.model."),
+    "image": Frozen("captioning", captioning, write_scenes, frozen_images, "model.encoder.backbone.model."),
 }
 
 

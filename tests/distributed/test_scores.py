@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from tasks.captioning.__main__ import load as captioning
 from tasks.dialogue.__main__ import load as dialogue
 from tasks.qa.__main__ import load as qa
 from tasks.summarization.__main__ import load as summarization
-from tests.distributed.runs import score, train
+from tests.distributed.runs import Tried, score, train
 from tests.distributed.test_tasks import generating_options, pointing_options
 from tests.tasks.asr.tiny import tiny_speech_options, write_sounds
 from tests.tasks.captioning.tiny import tiny_options as scene_options
@@ -26,29 +25,25 @@ from tests.tasks.summarization.tiny import tiny_options as summary_options
 from tests.tasks.summarization.tiny import write_dialogues as write_summaries
 
 if TYPE_CHECKING:
-    from core.cli import Load
+    pass
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A task, files that are written to a folder, and an option of evaluation by which each example is a batch."""
+class Scored(Tried):
+    """A task, and an option of evaluation by which each example is a batch."""
 
-    task: str
-    load: Load
-    write: Callable[[Path], None]
-    options: Callable[[Path], list[str]]
     alone: str = "--data.eval_batch_tokens=1"
 
 
 TRIED = {
-    "asr": Tried("asr", asr, write_sounds, tiny_speech_options, "--data.eval_batch_seconds=0.01"),
-    "captioning": Tried("captioning", captioning, write_scenes, scene_options, "--data.eval_batch_size=1"),
-    "dialogue": Tried("dialogue", dialogue, write_dialogues, dialogue_options),
-    "summarization": Tried("summarization", summarization, write_summaries, summary_options),
-    "qa, written": Tried("qa", qa, write_questions, generating_options),
-    "qa, spans": Tried("qa", qa, write_questions, pointing_options),
+    "asr": Scored("asr", asr, write_sounds, tiny_speech_options, "--data.eval_batch_seconds=0.01"),
+    "captioning": Scored("captioning", captioning, write_scenes, scene_options, "--data.eval_batch_size=1"),
+    "dialogue": Scored("dialogue", dialogue, write_dialogues, dialogue_options),
+    "summarization": Scored("summarization", summarization, write_summaries, summary_options),
+    "qa, written": Scored("qa", qa, write_questions, generating_options),
+    "qa, spans": Scored("qa", qa, write_questions, pointing_options),
 }
 TRAINING = ["--trainer.max_steps=40", "--trainer.limit_val_batches=0", "--trainer.logger=false", "--fit.ema_decay=0"]
 LOSS = ("loss", "perplexity", "word_perplexity")  # float32 sums of differently padded batches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from tasks.qa.__main__ import load as qa
 from tasks.summarization.__main__ import load as summarization
 from tests.core.tiny import tiny_options as translation_options
 from tests.core.tiny import write_corpus
-from tests.distributed.runs import TRAINING, furthest, train, unite
+from tests.distributed.runs import TRAINING, Tried, furthest, train, unite
 from tests.tasks.asr.tiny import tiny_speech_options, write_sounds
 from tests.tasks.captioning.tiny import tiny_options as scene_options
 from tests.tasks.captioning.tiny import write_scenes
@@ -28,7 +27,7 @@ from tests.tasks.summarization.tiny import tiny_options as summary_options
 from tests.tasks.summarization.tiny import write_dialogues as write_summaries
 
 if TYPE_CHECKING:
-    from core.cli import Load
+    pass
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -49,34 +48,30 @@ def pointing_options(folder: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A training of a task on files that are written to a folder."""
+class Trained(Tried):
+    """A training of a task, and options that the others don't have."""
 
-    task: str
-    load: Load
-    write: Callable[[Path], None]
-    options: Callable[[Path], list[str]]
     more: tuple[str, ...] = ()
 
 
 SAMPLING = ("--model.objective=core.objectives.ScheduledSampling", "--model.objective.length=1")
 TRIED = {
-    "mt": Tried("mt", mt, write_corpus, translation_options),
-    "mt, scheduled sampling": Tried("mt", mt, write_corpus, translation_options, SAMPLING),
-    "mt, token by token": Tried(
+    "mt": Trained("mt", mt, write_corpus, translation_options),
+    "mt, scheduled sampling": Trained("mt", mt, write_corpus, translation_options, SAMPLING),
+    "mt, token by token": Trained(
         "mt", mt, write_corpus, translation_options, (*SAMPLING, "--model.objective.rollout=stepwise")
     ),
-    "mt, tied": Tried("mt", mt, write_corpus, translation_options, ("--model.tie_embeddings=true",)),
-    "summarization": Tried("summarization", summarization, write_summaries, summary_options),
-    "dialogue": Tried("dialogue", dialogue, write_dialogues, dialogue_options),
-    "asr": Tried("asr", asr, write_sounds, tiny_speech_options),
-    "asr, CTC alone": Tried("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=1.0",)),
-    "asr, attention alone": Tried("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=0",)),
-    "captioning": Tried(
+    "mt, tied": Trained("mt", mt, write_corpus, translation_options, ("--model.tie_embeddings=true",)),
+    "summarization": Trained("summarization", summarization, write_summaries, summary_options),
+    "dialogue": Trained("dialogue", dialogue, write_dialogues, dialogue_options),
+    "asr": Trained("asr", asr, write_sounds, tiny_speech_options),
+    "asr, CTC alone": Trained("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=1.0",)),
+    "asr, attention alone": Trained("asr", asr, write_sounds, tiny_speech_options, ("--model.objective.ctc_weight=0",)),
+    "captioning": Trained(
         "captioning", captioning, write_scenes, scene_options, ("--model.encoder.projection.dropout=0",)
     ),
-    "qa, written": Tried("qa", qa, write_questions, generating_options),
-    "qa, spans": Tried("qa", qa, write_questions, pointing_options),
+    "qa, written": Trained("qa", qa, write_questions, generating_options),
+    "qa, spans": Trained("qa", qa, write_questions, pointing_options),
 }
 
 
