@@ -34,7 +34,7 @@ from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
 from core.data.datamodule import Seq2SeqDataModule
 from core.environment import environment
-from core.errors import CheckpointError, ConfigError, StoppedError, did_you_mean
+from core.errors import CheckpointError, ConfigError, PolyseqError, StoppedError, did_you_mean
 from core.explain import one_line_for, one_line_for_other_weights, one_line_for_too_little_memory
 from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
@@ -116,7 +116,7 @@ def run(name: str, verb: str, arguments: Sequence[str], load: Load) -> None:
         check_continues(checkpoint[KEY]["config"], plain)
     if config.data.tokenizers is None:
         config.data.tokenizers = config.ckpt_path or config.fit.weights
-    init = parser.instantiate_classes(config)
+    init = _instances(parser, config)
     module: Seq2SeqModule = init.model
     module.config = plain
     with naming_lost_ranks():
@@ -292,6 +292,22 @@ def _plain_config(parser: Parser, config: Namespace) -> dict[str, Any]:
     text = parser.dump(config, skip_link_targets=True, skip_none=True)
     plain: dict[str, Any] = yaml.safe_load(text)
     return {key: plain[key] for key in ("seed_everything", "fit", "trainer", "data", "model") if key in plain}
+
+
+def _instances(parser: ArgumentParser, config: Namespace) -> Namespace:
+    """Makes the objects of a configuration.
+
+    Raises:
+        PolyseqError: as a constructor raised it. Of an option that may be None jsonargparse makes it the cause of an
+            error of its own, which tells all types that it has tried.
+    """
+    try:
+        made: Namespace = parser.instantiate_classes(config)
+    except ValueError as error:
+        if isinstance(error.__cause__, PolyseqError):
+            raise error.__cause__ from None
+        raise
+    return made
 
 
 def _choose_precision(config: Namespace, verb: str) -> None:

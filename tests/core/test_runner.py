@@ -86,6 +86,14 @@ def test_an_encoder_is_swapped_by_its_bare_name(trained: Trained, shell: Shell) 
     assert shown.code == 0, shown.err
 
 
+def test_an_objective_s_option_that_is_out_of_range_is_one_line(trained: Trained, shell: Shell) -> None:
+    options = ["--model.objective", "CrossEntropy", "--model.objective.label_smoothing", "2"]
+    shown = shell("fit", *corpus_options(trained.corpus), *options)
+    assert shown.code == 2
+    assert shown.err.splitlines()[-1] == "error: objective.label_smoothing must be at least 0 and below 1, got 2.0"
+    assert "Traceback" not in shown.err
+
+
 def test_a_falling_rate_ends_with_the_run(trained: Trained) -> None:
     schedule = read_checkpoint(trained.best)[KEY]["config"]["model"]["schedule"]
     assert schedule["total_steps"] == 120  # trainer.max_steps
