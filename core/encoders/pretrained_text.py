@@ -48,9 +48,12 @@ class PretrainedTextEncoder(Encoder):
         layers: the states that are given; see `core.encoders.pretrained.PretrainedModel`.
         freeze: whether the pretrained weights are kept as they are.
         unfreeze_at: the update from which they are trained all the same; None for never.
+        changes: options of the model's own configuration in place of the folder's, such as
+            {attention_probs_dropout_prob: 0.0, attn_implementation: eager}.
 
     Raises:
-        ConfigError: neither path nor architecture, another tokenizer's size, or options that contradict each other.
+        ConfigError: neither path nor architecture, an option to be changed that the model doesn't have, another
+            tokenizer's size, or options that contradict each other.
         CheckpointError: nothing to be read at the path, or a model of another kind.
     """
 
@@ -64,11 +67,13 @@ class PretrainedTextEncoder(Encoder):
         layers: Layers = "last",
         freeze: bool = False,
         unfreeze_at: int | None = None,
+        changes: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         classes = encoder_classes()
-        self.architecture = Architecture.of(path, architecture, classes, describe=describe_text)
-        config_class, model_class, needed = classes[self.architecture.model_type]
+        found = Architecture.of(path, architecture, classes, describe=describe_text)
+        config_class, model_class, needed = classes[found.model_type]
+        self.architecture = found.changed(changes, config_class())
         config = plain_config(config_class.from_dict(self.architecture.config))
         whole = make_model(model_class, config, self.architecture, needed, unneeded="pooler.")
         fit_vocabulary(whole, config.vocab_size, source_size, "source", self.architecture)

@@ -13,6 +13,7 @@ import yaml
 from core.batch import TextBatch
 from core.encoders.pretrained_text import PretrainedSeq2SeqEncoder, PretrainedTextEncoder
 from core.errors import CheckpointError, ConfigError, DataError
+from core.layers.dropout import Dropout
 from tests.contracts.encoder import EncoderContract, TextEncoderContract, text_source
 from tests.parity.pretrained import BEGIN, ENCODERS, TYPES, make, save
 
@@ -97,6 +98,30 @@ def test_a_checkpoint_rebuilds_it_without_the_folder(folder: Folder) -> None:
         other(source)
     other.load_state_dict(encoder.state_dict())
     torch.testing.assert_close(other(source).states, encoder(source).states)
+
+
+@torch.no_grad()
+def test_options_of_the_model_are_changed_and_kept(folder: Folder) -> None:
+    changes: dict[str, Any] = {"attention_probs_dropout_prob": 0.0, "attn_implementation": "eager"}
+    source, plain = text_source([5, 2], TYPES), PretrainedTextEncoder(TYPES, folder("bert")).eval()
+    changed = PretrainedTextEncoder(TYPES, folder("bert"), changes=changes).eval()
+    rebuilt = PretrainedTextEncoder(TYPES, **changed.portable_options())
+    for encoder in (changed, rebuilt):
+        config: Any = encoder.pretrained.model.config
+        assert (config.attention_probs_dropout_prob, config._attn_implementation) == (0.0, "eager")
+    torch.testing.assert_close(changed(source).states, plain(source).states, atol=1e-5, rtol=1e-5)
+
+
+def test_an_option_that_the_model_does_not_have_is_refused(folder: Folder) -> None:
+    with pytest.raises(ConfigError, match=r"a bert has no option 'hidden_dropout'; did you mean hidden_dropout_prob"):
+        PretrainedTextEncoder(TYPES, folder("bert"), changes={"hidden_dropout": 0.0})
+
+
+def test_dropout_is_ours(folder: Folder) -> None:
+    config = make("bert").config
+    kinds = [module for module in PretrainedTextEncoder(TYPES, folder("bert")).modules() if hasattr(module, "p")]
+    assert {type(module) for module in kinds} == {Dropout}
+    assert {module.p for module in kinds} <= {config.hidden_dropout_prob, config.attention_probs_dropout_prob}
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
