@@ -29,6 +29,7 @@ from core.errors import CheckpointError, ConfigError
 from core.explain import shape_of
 from core.generation import GenerationOptions, Hypothesis, generate
 from core.generation.phrases import Phrases
+from core.language_model.options import LanguageModelOptions
 from core.metrics.base import CorpusMetric
 from core.objectives import CrossEntropy, Loss, Objective, required_target, target_loss
 from core.optim import Schedule, parameter_groups
@@ -64,6 +65,7 @@ class Seq2SeqModule(LightningModule):
         tie_embeddings: the source's and the target's embeddings are one table (and the head with them, where the
             decoder ties it).
         skip_patience: how many updates in a row may be skipped for not being finite.
+        language_model: what judges the targets too; for `validate`, `test` and `predict`, not for `fit`.
     """
 
     task = "seq2seq"
@@ -82,6 +84,7 @@ class Seq2SeqModule(LightningModule):
         phrases: Phrases = Phrases(),  # noqa: B008 (frozen)
         tie_embeddings: bool = False,
         skip_patience: int = 20,
+        language_model: LanguageModelOptions = LanguageModelOptions(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
         self.source_size = source_size
@@ -100,6 +103,8 @@ class Seq2SeqModule(LightningModule):
         self.schedule = schedule
         self.generation = generation
         self.constraints = phrases.encode(self.target_tokenizer)
+        self.language_model = language_model
+        self.scorers = language_model.scorers(self.target_tokenizer, decoder_part)
         self.guard = UpdateGuard(skip_patience)
         self.config: dict[str, Any] = {}
         self.members: list[EncoderDecoder] = []
@@ -284,7 +289,8 @@ class Seq2SeqModule(LightningModule):
 
     def write(self, source: Source) -> list[list[Hypothesis]]:
         """Writes the targets of B sources as the options say: for each its n_best hypotheses, best first."""
-        return generate([self.model, *self.members], source, self.generation, self.specials, self.constraints)
+        models = [self.model, *self.members]
+        return generate(models, source, self.generation, self.specials, self.constraints, self.scorers)
 
     def draft(self, source: Source) -> list[list[Hypothesis]]:
         """Writes the targets of B sources in the cheapest way, one for each."""

@@ -173,6 +173,10 @@ class Run:
 def fit(run: Run) -> None:
     """Trains, from the start or from a checkpoint."""
     config = run.config
+    if run.module.language_model.path is not None:
+        raise ConfigError(
+            "model.language_model is for validate, test and predict, and no checkpoint remembers it: leave its path out"
+        )
     folder = run_folder(run.name, config.trainer.default_root_dir, config.run, config.ckpt_path, run.arguments)
     log_every = run.config.trainer.log_every_n_steps or 50
     bar, logs = run.shows_bar, config.trainer.logger is not False
@@ -222,6 +226,7 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
         "checkpoint": str(checkpoint),
         "ensemble": run.config.ensemble,
         "generation": asdict(run.module.generation),
+        "language_model": asdict(run.module.language_model),
     }
     path = checkpoint.with_suffix(f".{verb}.json")
     write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")

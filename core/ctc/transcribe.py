@@ -12,9 +12,9 @@ from torch import Tensor
 from core.batch import Source
 from core.ctc.beam import ctc_beam
 from core.ctc.greedy import Path, ctc_greedy
-from core.ctc.model import CtcEncoderDecoder, check_weight, with_ctc
+from core.ctc.model import check_weight, with_ctc
 from core.ctc.prefix import CtcPrefixScorer
-from core.ctc.rescore import rescore
+from core.ctc.rescore import added_scores, rescore
 from core.encoders.base import Memory
 from core.errors import ConfigError
 from core.generation import Constraints, GenerationOptions, Hypothesis, generate
@@ -49,7 +49,7 @@ def transcribe(
         specials: the target's special ids.
         ctc_weight: of CTC, in "joint" and "rescore"; attention has the rest of 1.
         constraints: what the tokens must keep to, in "attention" and "joint".
-        scorers: what else adds to the score of a token, in "attention" and "joint".
+        scorers: what else adds to the score of a token, in all modes but "ctc_greedy".
 
     Returns:
         for each source its `n_best` hypotheses, best first; `log_prob` is attention's, in "ctc_greedy" the path's.
@@ -67,12 +67,19 @@ def transcribe(
     _check_options(mode, options, constraints, scorers)
     if not len(source):
         return []
-    with torch.inference_mode(), evaluating([model]):
+    networks = [network for scorer in scorers for network in scorer.networks]
+    with torch.inference_mode(), evaluating([model, *networks]):
         memory = model.encode(source)
         log_probs = writable(model.ctc_log_probs(memory), specials)
         if mode == "ctc_greedy":
             return _best_paths(log_probs, memory, options, specials.pad)
-        return _rescored(model, memory, log_probs, options, specials, ctc_weight)
+        paths, whole = _best_labellings(log_probs, memory, options, specials.pad)
+        added = added_scores(scorers, source, memory, paths, specials) if scorers else None
+        ranked = rescore(model, memory, paths, options, specials, ctc_weight, added)
+        return [
+            [replace(each, finished=each.tokens in found) for each in best[: options.n_best]]
+            for best, found in zip(ranked, whole, strict=True)
+        ]
 
 
 def writable(log_probs: Tensor, specials: Specials) -> Tensor:
@@ -93,8 +100,12 @@ def _check_options(
             )
     if mode == "ctc_greedy" and options.n_best > 1:
         raise ConfigError(f"generation.n_best is {options.n_best}, but ctc_greedy finds one text: decode by rescore")
-    if (constraints is not None and constraints != Constraints()) or scorers:
-        raise ConfigError(f"decoding by {mode} knows no constraints and no scorers: decode by joint or attention")
+    if constraints is not None and constraints != Constraints():
+        raise ConfigError(f"decoding by {mode} knows no constraints: decode by joint or attention")
+    if mode == "ctc_greedy" and scorers:
+        raise ConfigError(
+            "ctc_greedy knows no scorers, such as a language model: decode by joint, attention or rescore"
+        )
 
 
 def _best_paths(log_probs: Tensor, memory: Memory, options: GenerationOptions, blank: int) -> list[list[Hypothesis]]:
@@ -106,23 +117,14 @@ def _best_paths(log_probs: Tensor, memory: Memory, options: GenerationOptions, b
     return found
 
 
-def _rescored(
-    model: CtcEncoderDecoder,
-    memory: Memory,
-    log_probs: Tensor,
-    options: GenerationOptions,
-    specials: Specials,
-    ctc_weight: float,
-) -> list[list[Hypothesis]]:
+def _best_labellings(
+    log_probs: Tensor, memory: Memory, options: GenerationOptions, blank: int
+) -> tuple[list[list[Path]], list[set[tuple[int, ...]]]]:
+    """The best labellings of each source that aren't too long, or the first cut off; and all that CTC found whole."""
     limits = length_limits(options, Constraints(), memory.lengths)
-    beams = ctc_beam(log_probs, memory.lengths, specials.pad, options.beam_size, options.beam_size)
+    beams = ctc_beam(log_probs, memory.lengths, blank, options.beam_size, options.beam_size)
     paths: list[list[Path]] = []
     for found, limit in zip(beams, limits, strict=True):
         short = [path for path in found if len(path[0]) <= limit]
         paths.append(short or [(found[0][0][:limit], found[0][1])])
-    ranked = rescore(model, memory, paths, options, specials, ctc_weight)
-    return [
-        # what was cut isn't among what was found
-        [replace(each, finished=each.tokens in dict(found)) for each in best[: options.n_best]]
-        for best, found in zip(ranked, beams, strict=True)
-    ]
+    return paths, [{tokens for tokens, _ in found} for found in beams]

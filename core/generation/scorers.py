@@ -149,11 +149,7 @@ class LanguageModelScorer(Scorer):
 
     @override
     def start(self, source: Source, memory: Memory) -> DecoderStates:
-        if memory.extra_types:
-            raise ConfigError(
-                "a language model can't score the sources' own words, which it has no types for: decode without it, or "
-                "use a vocabulary of subwords"
-            )
+        refuse_own_words(memory)
         each = torch.zeros(len(source), dtype=torch.int64, device=self._memory.states.device)
         return DecoderStates((self._decoder.start(self._memory.select(each)),))
 
@@ -188,6 +184,15 @@ class TokenBonus(Scorer):
     @override
     def step(self, tokens: Tensor, state: ScorerState, candidates: Tensor | None = None) -> tuple[Tensor, ScorerState]:
         return self._all.unsqueeze(0) if candidates is None else self._all[candidates], state
+
+
+def refuse_own_words(memory: Memory) -> None:
+    """Raises ConfigError where words are copied that a language model has no types for."""
+    if memory.extra_types:
+        raise ConfigError(
+            "a language model can't score the sources' own words, which it has no types for: decode without it, or "
+            "use a vocabulary of subwords"
+        )
 
 
 def _weighed(log_probs: Tensor, weight: float, candidates: Tensor | None) -> Tensor:

@@ -25,6 +25,7 @@ from core.errors import ConfigError
 from core.generation import GenerationOptions, Hypothesis
 from core.generation.phrases import Phrases
 from core.heads import CtcHead
+from core.language_model.options import LanguageModelOptions
 from core.metrics.base import CorpusMetric, MetricGroup
 from core.metrics.normalisers import NormaliserName
 from core.metrics.speech import CharacterErrorRate, WordErrorRate
@@ -62,6 +63,7 @@ class AsrModule(Seq2SeqModule):
         fit_decoding: how the validations during `fit` recognise.
         normaliser: what both texts go through before words are compared.
         skip_patience: how many updates in a row may be skipped for not being finite.
+        language_model: what judges the transcripts too, in all ways of decoding but "ctc_greedy"; not for `fit`.
 
     Raises:
         ConfigError: parts that don't fit each other.
@@ -87,6 +89,7 @@ class AsrModule(Seq2SeqModule):
         fit_decoding: DecodingMode = "ctc_greedy",
         normaliser: NormaliserName = "none",
         skip_patience: int = 20,
+        language_model: LanguageModelOptions = LanguageModelOptions(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__(
             source_size,
@@ -99,6 +102,7 @@ class AsrModule(Seq2SeqModule):
             generation,
             phrases,
             skip_patience=skip_patience,
+            language_model=language_model,
         )
         self.decoding, self.fit_decoding = decoding, fit_decoding
         self.ctc_weight = check_weight("model.ctc_weight", ctc_weight)
@@ -162,8 +166,8 @@ class AsrModule(Seq2SeqModule):
             raise ConfigError(f"--ensemble needs --model.decoding attention, got {self.decoding}")
         if self.members:
             return super().write(source)
-        options, constraints = self.generation, self.constraints
-        return transcribe(self.model, source, self.decoding, options, self.specials, self.ctc_weight, constraints)
+        options, demands, scorers = self.generation, self.constraints, self.scorers
+        return transcribe(self.model, source, self.decoding, options, self.specials, self.ctc_weight, demands, scorers)
 
     def draft(self, source: Source) -> list[list[Hypothesis]]:
         """Recognises B sounds as `fit_decoding` says."""

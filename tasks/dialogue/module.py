@@ -15,6 +15,7 @@ from core.errors import ConfigError, PolyseqError
 from core.generation import GenerationOptions, Hypothesis, generate
 from core.generation.history import NoRepeatHistory, earlier_turns
 from core.generation.phrases import Phrases
+from core.language_model.options import LanguageModelOptions
 from core.metrics.base import CorpusMetric, MetricGroup
 from core.metrics.dialogue import DialogueExactMatch, Distinct, ReplyLength, TopReply, WordF1, WordPerplexity
 from core.metrics.translation import BLEU, ExactMatch
@@ -63,6 +64,7 @@ class DialogueModule(Seq2SeqModule):
         phrases: what the replies begin with, contain or don't contain.
         tie_embeddings: the source's and the target's embeddings are one table.
         skip_patience: how many updates in a row may be skipped for not being finite.
+        language_model: what judges what is written too; for `validate`, `test` and `predict`, not for `fit`.
 
     Raises:
         ConfigError: parts that don't fit each other.
@@ -84,6 +86,7 @@ class DialogueModule(Seq2SeqModule):
         phrases: Phrases = Phrases(),  # noqa: B008 (frozen)
         tie_embeddings: bool = False,
         skip_patience: int = 20,
+        language_model: LanguageModelOptions = LanguageModelOptions(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__(
             source_size,
@@ -97,6 +100,7 @@ class DialogueModule(Seq2SeqModule):
             phrases,
             tie_embeddings,
             skip_patience,
+            language_model,
         )
         self.repetition = repetition
         check_repetition(repetition, vocabularies)
@@ -131,7 +135,7 @@ class DialogueModule(Seq2SeqModule):
         penalty = inf if self.repetition.history_penalty is None else self.repetition.history_penalty
         rule = NoRepeatHistory(earlier, self.repetition.history_ngram, penalty, source.values.device)
         models = [self.model, *self.members]
-        return generate(models, source, self.generation, self.specials, self.constraints, rules=(rule,))
+        return generate(models, source, self.generation, self.specials, self.constraints, self.scorers, rules=(rule,))
 
     def report(self) -> str:
         """The model's scores beside those of the baselines, and its most frequent replies."""

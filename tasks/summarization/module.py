@@ -9,6 +9,7 @@ from core.data.text_datamodule import TextDataModule
 from core.data.vocabularies import Vocabularies
 from core.generation import GenerationOptions
 from core.generation.phrases import Phrases
+from core.language_model.options import LanguageModelOptions
 from core.metrics.base import CorpusMetric, MetricGroup
 from core.metrics.extraction import Extraction
 from core.metrics.rouge import ROUGE, SentenceBreak
@@ -42,6 +43,7 @@ class SummarizationModule(Seq2SeqModule):
         tie_embeddings: the source's and the target's embeddings are one table (and the head with them, where the
             decoder ties it).
         skip_patience: how many updates in a row may be skipped for not being finite.
+        language_model: what judges what is written too; for `validate`, `test` and `predict`, not for `fit`.
 
     Raises:
         ConfigError: `lead` is below 1.
@@ -65,6 +67,7 @@ class SummarizationModule(Seq2SeqModule):
         sentences: SentenceBreak = "punctuation",
         tie_embeddings: bool = False,
         skip_patience: int = 20,
+        language_model: LanguageModelOptions = LanguageModelOptions(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__(
             source_size,
@@ -78,6 +81,7 @@ class SummarizationModule(Seq2SeqModule):
             phrases,
             tie_embeddings,
             skip_patience,
+            language_model,
         )
         self.beginnings = LeadROUGE(lead, sentences)
         self.scored: Split = "val"

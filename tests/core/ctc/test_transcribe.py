@@ -163,8 +163,8 @@ def test_contradictions_are_refused() -> None:
                 transcribe(model, source, mode, options, SPECIALS)
         with pytest.raises(ConfigError, match="constraints"):
             transcribe(model, source, mode, PLAIN, SPECIALS, constraints=Constraints(forbidden=((4,),)))
-        with pytest.raises(ConfigError, match="scorers"):
-            transcribe(model, source, mode, PLAIN, SPECIALS, scorers=[TokenBonus(1.0, 7, SPECIALS.eos)])
+    with pytest.raises(ConfigError, match="scorers"):
+        transcribe(model, source, "ctc_greedy", PLAIN, SPECIALS, scorers=[TokenBonus(1.0, 7, SPECIALS.eos)])
     with pytest.raises(ConfigError, match="n_best"):
         transcribe(model, source, "ctc_greedy", replace(PLAIN, n_best=2), SPECIALS)
     with pytest.raises(ConfigError, match="ctc_weight"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from core.audio.read import read_audio
 from core.checkpoint import KEY, read_checkpoint
 from core.ctc import DecodingMode
 from core.data.collate import pad_audio
+from core.language_model.__main__ import parser, train
 from core.runner import run
 from tasks.asr.__main__ import load
 from tasks.asr.module import AsrModule
@@ -69,6 +71,57 @@ def test_it_learns_what_the_tones_mean(trained: Trained, shell: Shell, tmp_path:
     text = (tmp_path / "own.test.txt").read_text()
     assert "REF:" in text
     assert "speaker" in text
+
+
+@pytest.fixture(scope="session")
+def language_model(trained: Trained) -> Path:
+    """A model of the training transcripts, read from the checkpoint's corpus."""
+    path = trained.corpus / "tones.arpa"
+    train(parser().parse_args(["train", "--ckpt_path", str(trained.best), "--order", "4", "--output", str(path)]))
+    return path
+
+
+def test_a_language_model_judges_what_is_written(
+    trained: Trained, language_model: Path, shell: Shell, tmp_path: Path
+) -> None:
+    own = Path(shutil.copy(trained.best, tmp_path / "own.ckpt"))
+    sound_file, wanted = trained.corpus / "test-0.wav", ("--model.language_model.path", language_model)
+    shown = shell("test", "--ckpt_path", own, *wanted, "--model.language_model.weight=0.2")
+    assert shown.code == 0, shown.err
+    report = json.loads((tmp_path / "own.test.json").read_text())
+    assert report["language_model"] == {"path": str(language_model), "weight": 0.2, "bonus": 0.0}
+    assert report["scores"]["wer"] < 10
+    # Nothing but "do" and "re" is ever said, says a model of that; with such a weight it is believed.
+    (tmp_path / "said.txt").write_text("do re\nre do\ndo\nre\nre re do do\n")
+    narrow = tmp_path / "narrow.arpa"
+    given = ["--ckpt_path", str(own), "--input", str(tmp_path / "said.txt"), "--order", "5", "--output", str(narrow)]
+    train(parser().parse_args(["train", *given]))
+    heard = shell(
+        "predict", "--ckpt_path", own, "--input", trained.corpus / "val-0.wav", "--model.decoding=attention",
+        "--model.language_model.path", narrow, "--model.language_model.weight=100", "--model.language_model.bonus=1",
+    )  # fmt: skip
+    assert heard.code == 0, heard.err
+    assert set(heard.out.split()) <= {"do", "re"}
+    refused = shell("predict", "--ckpt_path", own, "--input", sound_file, *wanted, "--model.decoding=ctc_greedy")
+    assert refused.code == 2
+    assert "ctc_greedy knows no scorers, such as a language model" in refused.err
+
+
+def test_a_checkpoint_depends_on_no_language_model(
+    trained: Trained, language_model: Path, shell: Shell, tmp_path: Path
+) -> None:
+    fitting = shell("fit", *tiny_speech_options(trained.corpus), "--model.language_model.path", language_model)
+    assert fitting.code == 2
+    assert "model.language_model is for validate, test and predict" in fitting.err
+    assert read_checkpoint(trained.best)[KEY]["config"]["model"].get("language_model", {}).get("path") is None
+    predicting = ("predict", "--ckpt_path", trained.best, "--input", trained.corpus / "test-0.wav")
+    missing = shell(*predicting, "--model.language_model.path", tmp_path / "gone.arpa")
+    assert (missing.code, missing.err.count("\n")) == (1, 1), missing.err
+    assert f"{tmp_path / 'gone.arpa'}: there is no such file" in missing.err
+    (tmp_path / "bad.arpa").write_text(language_model.read_text().replace("\te\t", "\té\t"))
+    foreign = shell(*predicting, "--model.language_model.path", tmp_path / "bad.arpa")
+    assert (foreign.code, foreign.err.count("\n")) == (1, 1), foreign.err
+    assert re.search(r"bad.arpa:\d+: 'é' is none of the \d+ tokens that the checkpoint's tokenizer writes", foreign.err)
 
 
 @pytest.mark.parametrize("mode", get_args(DecodingMode))
