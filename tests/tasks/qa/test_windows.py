@@ -201,7 +201,8 @@ def test_each_task_counts_the_same() -> None:
     metric = AccuracyByTask(["qa10", "qa2", "qa2", "qa2", "qa2"])
     examples = [
         Scored(0, "x", ("y",)),
-        *(Scored(number, "s,e", ("s,e",)) for number in (1, 2, 3)),
+        *(Scored(number, "s,e", ("s,e", "S,E")) for number in (1, 2)),
+        Scored(3, " jeff", ("Bill", "Jeff")),
         Scored(4, "", ("a",)),
     ]
     scores = metric.score(examples)
