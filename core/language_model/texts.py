@@ -54,7 +54,11 @@ def training_targets(config: dict[str, Any]) -> Iterator[str]:
 
 
 def cut(texts: Iterable[str], tokenizer: TrainedTokenizer) -> Iterator[list[int]]:
-    """The ids of each text, without begin and end token; texts without a token are left out."""
-    texts = iter(texts)
+    """The ids of each text, without begin and end token; texts without a token are left out.
+
+    A word that a tokenizer with `own_words` gives an id beyond its types is an unknown one here.
+    """
+    texts, size, unk = iter(texts), len(tokenizer), tokenizer.specials.unk
     while chunk := list(islice(texts, AT_ONCE)):
-        yield from filter(None, tokenizer.encode_batch(chunk))
+        for ids in filter(None, tokenizer.encode_batch(chunk)):
+            yield [token if token < size else unk for token in ids]

@@ -13,7 +13,7 @@ from core.checkpoint import card
 from core.errors import ConfigError
 from core.language_model.__main__ import main
 from core.language_model.arpa import read_arpa
-from core.language_model.texts import training_targets
+from core.language_model.texts import cut, training_targets
 from core.language_model.words import Spelling
 from core.tokenization import TokenizerOptions, TrainedTokenizer, save_tokenizer, train_tokenizer
 
@@ -66,6 +66,13 @@ def test_a_tokenizers_file_will_do(
     (tmp_path / "texts.txt").write_text("a bé\n")
     call(monkeypatch, "words", "--ckpt_path", tmp_path / "tokenizer.json", "--input", tmp_path / "texts.txt")
     assert capsys.readouterr().out == "a ▁ b <unk>\n"
+
+
+def test_words_that_are_no_types_are_unknown() -> None:
+    options = TokenizerOptions(kind="words", own_words=True)
+    tokenizer = train_tokenizer(["one two", "one two"], options)
+    one, two = tokenizer.encode("one two")
+    assert list(cut(["one three two", ""], tokenizer)) == [[one, tokenizer.specials.unk, two]]
 
 
 @pytest.mark.parametrize(
