@@ -207,6 +207,14 @@ class TextDataModule(Seq2SeqDataModule):
             )  # fmt: skip
         if report.seen:
             _log.warning("%s: %d of %d sources are also in the training data", split, report.seen, report.pairs)
+        if split != "train" and self.tokenizer_options.lowercase:
+            capitals = sum(pair.targets[0] != pair.targets[0].lower() for pair in self.pairs(split))
+            if capitals:
+                _log.warning(
+                    "%s: %d of %d references have capitals, which data.tokenizer.lowercase doesn't write: scores that "
+                    "count case will be low",
+                    split, capitals, report.pairs,
+                )  # fmt: skip
 
     def text_loader(self, lines: Sequence[str]) -> DataLoader[Example]:
         """Batches of raw lines for prediction (see `core.data.loader.text_loader`)."""

@@ -105,6 +105,21 @@ def test_what_was_counted_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert report.batches == len(data.sampler("train"))
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_references_in_a_case_that_is_not_written_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lowercase: bool
+) -> None:
+    logging.getLogger("lightning.pytorch").propagate = True
+    data = make(tmp_path, tokenizer=TokenizerOptions(kind="words", lowercase=lowercase))
+    with caplog.at_level(logging.INFO):
+        data.setup("fit")
+    capitals = sum(pair.targets[0] != pair.targets[0].lower() for pair in Sentences().read("val"))
+    told = f"val: {capitals} of 20 references have capitals, which data.tokenizer.lowercase"
+    assert (told in caplog.text) == lowercase
+    assert capitals > 0
+    assert caplog.text.count("have capitals") == int(lowercase)
+
+
 def test_a_split_without_a_usable_pair_is_refused(tmp_path: Path) -> None:
     make(tmp_path).vocabularies.save(tmp_path / "mine")
     with pytest.raises(DataError, match=r"train split has no usable pair \(120 read, 120 dropped\)"):
