@@ -32,6 +32,7 @@ from core.callbacks import FitOptions, fit_callbacks
 from core.callbacks.whole_files import WholeFiles
 from core.checkpoint import KEY, read_checkpoint
 from core.cli import option_values
+from core.compilation import one_line_for_failed_compilation
 from core.data.datamodule import Seq2SeqDataModule
 from core.environment import environment
 from core.errors import CheckpointError, ConfigError, PolyseqError, StoppedError, did_you_mean
@@ -190,7 +191,8 @@ def fit(run: Run) -> None:
         about = environment(run.name, "fit", run.arguments, config.seed_everything, trainer.world_size)
         write_text(folder / "environment.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
         print(f"run directory: {folder}")
-    with one_line_for_other_weights(), _one_line_for_memory(run), one_line_for(run.data.explain):
+    explained = one_line_for(run.data.explain)
+    with one_line_for_other_weights(), _one_line_for_memory(run), explained, one_line_for_failed_compilation():
         if config.ckpt_path is None and run.init.fit.weights is not None:
             _load_weights(run, run.init.fit.weights)
         try:

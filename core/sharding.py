@@ -12,12 +12,13 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor
 
 from core.distributed import world_size
-from core.layers.transformer import DecoderLayer, EncoderLayer
+from core.layers.transformer import DecoderLayer
 from core.seq2seq import EncoderDecoder
+from core.units import units
 
 
 def shard(model: EncoderDecoder, device: torch.device) -> None:
-    """Shares each Transformer layer of a model out over all ranks, and the rest (embeddings, heads) as one more.
+    """Shares each layer of a Transformer or Conformer out over all ranks, and the rest (embeddings, heads) as one more.
 
     A decoder's attention to the memory is a part of its own, since it projects the memory before its layer is called.
 
@@ -36,11 +37,6 @@ def shard(model: EncoderDecoder, device: torch.device) -> None:
             register_fsdp_forward_method(layer, "step")
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "encode")
-
-
-def units(model: nn.Module) -> list[EncoderLayer | DecoderLayer]:
-    """The layers of the Transformers in a model, in the order of their registration."""
-    return [module for module in model.modules() if isinstance(module, EncoderLayer | DecoderLayer)]
 
 
 def gather(model: nn.Module) -> None:

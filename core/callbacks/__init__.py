@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from core.callbacks.compiled import CompiledLayers
 from core.callbacks.last import LastCheckpoint
 from core.callbacks.stopping import StopOnSignal
 from core.errors import ConfigError
@@ -45,6 +46,7 @@ class FitOptions:
         keep: how many checkpoints of past validations stay, as step=N.ckpt, for `python -m core.checkpoint average`.
         weights: a checkpoint of the same model whose weights and tokenizers training begins with, at update 0 with a
             fresh optimizer; where --ckpt_path names a run to go on with, that has the weights.
+        compile: let torch compile the layers of a Transformer or Conformer (docs/scaling.md, "torch.compile").
 
     Raises:
         ConfigError: save_every isn't above 0.
@@ -55,6 +57,7 @@ class FitOptions:
     save_every: int = 500
     keep: int = 0
     weights: Path | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.save_every < 1:
@@ -71,6 +74,8 @@ def fit_callbacks(
     best: Any = {"monitor": module.monitor, "mode": module.monitor_mode}
     last = LastCheckpoint(folder / LAST, options.save_every)
     callbacks: list[Callback] = []
+    if options.compile:
+        callbacks.append(CompiledLayers(module))
     if options.ema_decay:
         callbacks.append(AveragedWeights(options.ema_decay))
     if logs:  # else it would refuse to run

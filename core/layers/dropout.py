@@ -41,7 +41,7 @@ class Dropout(nn.Module):
             x = x.to(residual.dtype)
         if not self.training or self.p == 0.0:
             return x if residual is None else residual + x
-        if self.p == 1.0 or x.device.type != "cpu" or x.numel() < SMALL or torch.compiler.is_compiling():
+        if self.p == 1.0 or x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() < SMALL:
             dropped = F.dropout(x, self.p, training=True)
             return dropped if residual is None else residual + dropped
         output: Tensor = _ByteDropout.apply(x, residual, min(max(round(256 * self.p), 1), 255))

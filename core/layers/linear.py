@@ -39,11 +39,11 @@ class Linear(nn.Linear):
 def use_onednn(x: Tensor, width: int) -> bool:
     """Tells whether oneDNN is there, can map x (..., I) to that width, and pays."""
     return (
-        x.numel() * width >= LEAST_PRODUCT
+        not torch.compiler.is_compiling()  # first: a graph would hold for one side of a comparison of sizes only
+        and x.numel() * width >= LEAST_PRODUCT
         and x.dtype == torch.float32
         and x.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and HAS_ONEDNN
     )

@@ -19,7 +19,8 @@ from core.encoders.transformer import TransformerEncoder
 from core.errors import ConfigError
 from core.runner import run
 from core.seq2seq import EncoderDecoder, tie_embeddings
-from core.sharding import gather, scatter, shard, units
+from core.sharding import gather, scatter, shard
+from core.units import units
 from tasks.mt.__main__ import load
 from tests.core.tiny import ROOT, tiny_options, write_corpus
 from tests.distributed.runs import STEPS, TRAINING, furthest, on_ranks, unite
