@@ -16,6 +16,7 @@ import torch
 
 from core.checkpoint import KEY, read_checkpoint
 from core.checkpoint import main as checkpoint_main
+from core.language_model.__main__ import parser, train
 from core.runner import run, shown_scores
 from tasks.mt.__main__ import load
 from tasks.mt.module import MtModule
@@ -315,6 +316,18 @@ def test_an_ensemble_of_two_vocabularies_is_refused(
     assert len(read_vocabularies(foreign).target) != len(read_vocabularies(own).target)
     line = one_error(shell("test", "--ckpt_path", own, "--ensemble", f"[{foreign}]"))
     assert "foreign.ckpt has another target vocabulary" in line
+
+
+def test_a_language_model_judges_translations_too(shell: Shell, own: Path, tmp_path: Path) -> None:
+    (tmp_path / "said.txt").write_text("eins zwei\nzwei eins\neins eins zwei zwei\n")
+    made = tmp_path / "lm.arpa"
+    options = ["--input", str(tmp_path / "said.txt"), "--order", "3", "--output", str(made)]
+    train(parser().parse_args(["train", "--ckpt_path", str(own), *options]))
+    text = ("predict", "--ckpt_path", own, "--text", '["one two three four"]')
+    judged = shell(*text, "--model.language_model.path", made, "--model.language_model.weight=100")
+    assert judged.code == 0, judged.err
+    assert set(judged.out.split()) <= {"eins", "zwei"}
+    assert not set(shell(*text).out.split()) <= {"eins", "zwei"}
 
 
 def test_an_average_is_a_checkpoint(shell: Shell, trained: Trained, tmp_path: Path) -> None:
