@@ -114,6 +114,7 @@ def test_losses_gradients_and_names_are_those_of_the_layers_as_they_are(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_so_they_are_with_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.compilation.BACKEND", "inductor")
     monkeypatch.setitem(SIZES, "num_layers", 1)
