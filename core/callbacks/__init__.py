@@ -24,6 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from core.callbacks.compiled import CompiledLayers
+from core.callbacks.heap import TrimmedHeap
 from core.callbacks.last import LastCheckpoint
 from core.callbacks.stopping import StopOnSignal
 from core.errors import ConfigError
@@ -83,6 +84,7 @@ def fit_callbacks(
     callbacks += [
         ModelCheckpoint(folder, "best", **best, enable_version_counter=False),
         last,
+        TrimmedHeap(),
         Reporter(log_every, lines=not bar),
     ]
     if bar:

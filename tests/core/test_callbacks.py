@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import ctypes
+import os
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from core.callbacks import AveragedWeights
+from core.callbacks.heap import EVERY, TrimmedHeap
 from core.errors import ConfigError
 
 
@@ -34,3 +40,25 @@ def test_a_batch_norm_s_count_is_taken_over_and_its_statistics_are_averaged() ->
         assert averaged.module.num_batches_tracked == count
     mean = "running_mean"
     assert not torch.equal(averaged.module.get_buffer(mean), norm.get_buffer(mean))
+
+
+@pytest.mark.skipif(TrimmedHeap().trim is None, reason="another C library than glibc")
+def test_memory_that_was_freed_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    size, count = 65_536, 1_600  # below what glibc maps apart, 100 MB in all
+    blocks = [library.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # the last one keeps the heap's end where it is
+        library.free(block)
+    before = resident()
+    callback = TrimmedHeap()
+    callback.on_train_batch_end(Mock(), Mock(), None, None, EVERY - 2)
+    assert resident() > before - size * count // 2
+    callback.on_train_batch_end(Mock(), Mock(), None, None, EVERY - 1)
+    assert resident() < before - size * count // 2
+    library.free(blocks[-1])
