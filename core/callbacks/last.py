@@ -59,9 +59,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Writes each so many updates; where a validation comes next, that writes."""
-        accumulating = trainer.fit_loop.epoch_loop._should_accumulate()
-        if not accumulating and trainer.global_step % self.every == 0 and not validation_is_due(trainer):
+        """Writes each so many updates, and after the last one; where a validation comes next, that writes."""
+        if trainer.fit_loop.epoch_loop._should_accumulate() or validation_is_due(trainer):
+            return
+        if trainer.global_step % self.every == 0 or self._is_last_update(trainer):
             self.save(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,6 +74,16 @@ class LastCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes that it was scored."""
         self.unscored = False
+        if trainer.state.fn == TrainerFn.FITTING and self._is_last_update(trainer):
+            self.save(trainer)
+
+    def _is_last_update(self, trainer: Trainer) -> bool:
+        """Whether no update comes after this one.
+
+        What is written now is still in its epoch: a run that is given more updates goes on in its middle. When training
+        ends, Lightning has closed the epoch, and the batches that were left of it would be skipped.
+        """
+        return 0 < self._max_steps <= trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes once more when training ends, wherever between two writes that is."""

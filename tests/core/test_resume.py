@@ -66,3 +66,19 @@ def test_killed_and_resumed_is_as_never_killed(tmp_path: Path, decay: float) -> 
     assert whole["state_dict"].keys() == resumed["state_dict"].keys()
     for name, weight in whole["state_dict"].items():
         assert torch.equal(weight, resumed["state_dict"][name]), name
+
+
+@pytest.mark.parametrize("first", [9, 11, 14, 22, 28], ids=lambda first: f"{first} updates")
+def test_a_run_that_is_given_more_updates_is_as_one_that_had_them_from_the_start(tmp_path: Path, first: int) -> None:
+    """In mid-epoch, after a validation, at an epoch's end, both."""
+    write_corpus(tmp_path)
+    options = ["--model.schedule.kind=constant", "--model.encoder.dropout=0.3"]
+    run("mt", "fit", arguments(tmp_path, "longer", *options, "--trainer.max_steps", str(first)), load)
+    run("mt", "fit", arguments(tmp_path, "longer", *options, "--ckpt_path", "last"), load)
+    run("mt", "fit", arguments(tmp_path, "whole", *options), load)
+    whole, longer = (
+        torch.load(tmp_path / "mt" / name / "last.ckpt", weights_only=True) for name in ("whole", "longer")
+    )
+    assert (whole["global_step"], whole["epoch"]) == (longer["global_step"], longer["epoch"])
+    for name, weight in whole["state_dict"].items():
+        assert torch.equal(weight, longer["state_dict"][name]), name
