@@ -382,6 +382,8 @@ NOISE = (
     r"TPU available",
     r"Be aware that when using `ckpt_path`",
     r"Support for mismatched key_padding_mask",
+    r"You're using the WeightAveraging callback",  # beside configure_model, which shards nothing under DDP
+    r"Found .* module\(s\) in eval mode",  # frozen parts are
     r"Starting from v1.9.0, `tensorboardX` has been removed",
 )
 HERE = Path(__file__).parent.parent
