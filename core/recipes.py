@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,7 @@ def overlay_arguments(recipe: Recipe, arguments: Sequence[str], name: str = "") 
 def without_option(arguments: Sequence[str], name: str) -> list[str]:
     """A command line without an option and its values, in both forms."""
     kept = [argument for argument in arguments if not argument.startswith(f"{name}=")]
-    return [
-        argument for before, argument in zip(["", *kept[:-1]], kept, strict=True) if argument != name and before != name
-    ]
+    return [argument for before, argument in pairwise(["", *kept]) if name not in (before, argument)]
 
 
 def option_hint(recipe: Recipe, name: str, option: str) -> str:

@@ -85,3 +85,16 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("# nothing\n", encoding="utf-8")
     assert read_recipe(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ([], []),
+        (["--config", "a.yaml"], []),
+        (["--config=a.yaml", "--run", "x", "--config", "b.yaml"], ["--run", "x"]),
+        (["--run", "x"], ["--run", "x"]),
+    ],
+)
+def test_an_option_is_left_out_of_a_command_line(arguments: list[str], kept: list[str]) -> None:
+    assert without_option(arguments, "--config") == kept
