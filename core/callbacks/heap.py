@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-EVERY = 200  # batches: what is given back must be asked for again, which takes a second of a large model
+EVERY = 200  # batches: what is given back must be asked for again
 
 
 class TrimmedHeap(Callback):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.encoders.freezing import Freezable
-from core.errors import CheckpointError, ConfigError
+from core.errors import CheckpointError, ConfigError, did_you_mean
 from core.layers.dropout import Dropout
 from core.pretrained_files import check_folder, located, quiet, unreadable
 
@@ -105,8 +104,7 @@ class Architecture:
         """
         for name in changes or {}:
             if not hasattr(known, name) and name != "attn_implementation":  # known under another name
-                near = get_close_matches(name, known.to_dict(), n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                hint = did_you_mean(name, list(known.to_dict()))
                 raise ConfigError(f"model.encoder.changes: a {self.model_type} has no option {name!r}{hint}")
         return replace(self, config=self.config | dict(changes or {}))
 
