@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
+from core.columns import aligned
 from core.data.corpus import TextPair
 from core.data.stored_pairs import StoredPairs
 
@@ -70,8 +71,7 @@ COLUMNS = (
 def report_table(reports: Mapping[str, SplitReport]) -> str:
     """One line a split; empty and over-long are counted as source/target."""
     rows = [COLUMNS, *(_row(split, report) for split, report in reports.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return aligned(rows)
 
 
 def _row(split: str, report: SplitReport) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from core.columns import aligned, width_of
 from core.metrics.alignment import Alignment, ErrorCounts, Pair, align_words, mark, total
 from core.metrics.base import Scored
 from core.metrics.normalisers import NormaliserName, make_normaliser
@@ -72,10 +73,10 @@ def side_by_side(alignment: Alignment, width: int = WIDTH) -> str:
     used = room = width - len("Eval: ")
     for pair in alignment.pairs:
         column = _column(pair)
-        used += _cells(column[0]) + 1
+        used += width_of(column[0]) + 1
         if used > room:
             blocks.append([])
-            used = _cells(column[0]) + 1
+            used = width_of(column[0]) + 1
         blocks[-1].append(column)
     return "\n".join(_block(columns) for columns in blocks[1:] or [[]])
 
@@ -89,8 +90,8 @@ def _block(columns: Sequence[tuple[str, str, str]]) -> str:
 def _column(pair: Pair) -> tuple[str, str, str]:
     """A pair and its mark, of equal width; stars stand for a missing word."""
     reference, hypothesis = pair
-    width = max(_cells(word) for word in pair if word is not None)
-    cells = ["*" * width if word is None else word + " " * (width - _cells(word)) for word in (reference, hypothesis)]
+    width = max(width_of(word) for word in pair if word is not None)
+    cells = ["*" * width if word is None else word + " " * (width - width_of(word)) for word in (reference, hypothesis)]
     return cells[0], cells[1], mark(pair).ljust(width)
 
 
@@ -139,25 +140,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart, the first flush left and the others flush right."""
     if not rows:
         return _lines(["none"])
-    widths = [max(map(_cells, column)) for column in zip(*rows, strict=True)]
-    return _lines(
-        "  ".join(
-            _pad(cell, width, left=place == 0) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-def _pad(cell: str, width: int, left: bool) -> str:
-    space = " " * (width - _cells(cell))
-    return cell + space if left else space + cell
-
-
-def _cells(text: str) -> int:
-    """The columns that a terminal gives a text: two for each Chinese, Japanese or Korean character."""
-    from rich.cells import cell_len
-
-    return cell_len(text)
+    return f"{aligned(rows)}\n"
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from core.columns import aligned
 from core.metrics.base import Scored
 
 SHOWN = 10  # of the best captions, and of the worst
@@ -40,7 +41,7 @@ def system_table(systems: Mapping[str, Mapping[str, float]]) -> str:
     """One line a system, one column a score."""
     names = list(next(iter(systems.values())))
     rows = [["", *names], *([name, *(f"{scores[each]:.1f}" for each in names)] for name, scores in systems.items())]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def topic_table(examples: Sequence[Scored], sentences: Sequence[float], topics: Sequence[str]) -> str:
@@ -49,20 +50,9 @@ def topic_table(examples: Sequence[Scored], sentences: Sequence[float], topics: 
     for example, score in zip(examples, sentences, strict=True):
         groups.setdefault(topics[example.id], []).append(score)
     rows = [[topic, str(len(scores)), f"{fmean(scores):.1f}"] for topic, scores in sorted(groups.items())]
-    return _aligned([["", "images", "cider_d"], *rows])
+    return aligned([["", "images", "cider_d"], *rows])
 
 
 def _shown(example: Scored, score: float) -> str:
     references = "\n".join(f"    {text}" for text in example.references)
     return f"{score:7.1f}  {example.source}\n  → {example.hypothesis}\n{references}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )

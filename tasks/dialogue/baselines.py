@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from core.columns import aligned
 from core.metrics.base import MetricGroup, Scored
 from core.metrics.dialogue import Distinct, ReplyLength, TopReply, WordF1, words_and_signs
 from core.metrics.translation import BLEU, ExactMatch
@@ -126,12 +127,7 @@ def _table(systems: Mapping[str, Sequence[Scored]]) -> str:
     for system, examples in systems.items():
         scores = metric.score(examples)
         rows.append([system, *(f"{scores[name].value:.2f}" for name in names)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
-    )
-    return "\n".join("  ".join(line) for line in lines)
+    return aligned(rows)
 
 
 def _most_frequent(examples: Sequence[Scored]) -> str:

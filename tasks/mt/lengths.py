@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.columns import aligned
 from core.data.text import read_lines
 from core.errors import ConfigError, DataError
 from core.metrics.base import Scored
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     check_same_sources(systems)
     buckets = {name: bleu_by_length(examples, options.edges) for name, examples in systems.items()}
     rows = table(buckets)
-    _print(rows)
+    print(aligned(rows))
     if options.csv is not None:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         with options.csv.open("w", encoding="utf-8", newline="") as file:
@@ -132,9 +133,3 @@ def table(systems: Mapping[str, Sequence[LengthBucket]]) -> list[list[str]]:
     groups = zip(*systems.values(), strict=True)
     rows = [[group[0].label, str(group[0].examples), *(f"{bucket.bleu:.2f}" for bucket in group)] for group in groups]
     return [["words", "sentences", *systems], *rows]
-
-
-def _print(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

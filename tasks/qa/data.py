@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
+from core.columns import aligned
 from core.data.collate import Example
 from core.data.corpus import Split
 from core.data.datamodule import Seq2SeqDataModule
@@ -126,14 +127,13 @@ class QaData(Seq2SeqDataModule):
     def describe(self, splits: Sequence[Split]) -> str:
         """What was counted in these splits."""
         rows = [COLUMNS, *(self._row(split, self.reports[split]) for split in splits)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         for split in splits:
             if self.reports[split].cut_questions:
                 _log.warning(
                     "%s: %d questions are cut to data.max_question_length=%d tokens",
                     split, self.reports[split].cut_questions, self.window_options.question,
                 )  # fmt: skip
-        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return aligned(rows)
 
     def _row(self, split: Split, report: WindowReport) -> tuple[str, ...]:
         sampler = self.sampler(split)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import nan
 from textwrap import shorten
 
+from core.columns import aligned
 from core.metrics.base import CorpusMetric, Scored
 from core.metrics.extraction import Extraction
 from core.metrics.rouge import ROUGE, TYPES, SentenceBreak
@@ -50,10 +51,7 @@ def comparison(examples: Sequence[Scored], count: int, sentences: SentenceBreak)
         if system == "reference":  # it would be compared with itself
             scores |= dict.fromkeys(TYPES, nan)
         rows.append([system, *("-" if scores[name] != scores[name] else f"{scores[name]:.1f}" for name in names)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return aligned(rows)
 
 
 def ranked(examples: Sequence[Scored], sentences: SentenceBreak) -> list[tuple[float, float, Scored]]:
