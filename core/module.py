@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from core.batch import Seq2SeqBatch, Source, shift_right
 from core.checkpoint import KEY, card, read_checkpoint
+from core.data.corpus import Split
 from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
 from core.distributed import union_over_ranks, world_size
@@ -109,6 +110,7 @@ class Seq2SeqModule(LightningModule):
         self.config: dict[str, Any] = {}
         self.members: list[EncoderDecoder] = []
         self.metric: CorpusMetric | None = None
+        self.scored: Split = "val"  # the split that was scored last: a trainer that is done no longer tells
         self.samples: list[tuple[str, str, str]] = []
         self.seed = 0
         self.target_tokens_seen = 0
@@ -250,6 +252,7 @@ class Seq2SeqModule(LightningModule):
         self._log_scores("test")
 
     def _begin_scoring(self, stage: str) -> None:
+        self.scored = "test" if stage == "test" else "val"
         self.metric = self.make_metric(stage)
         self.samples = []
         self._scores = {}

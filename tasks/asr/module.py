@@ -16,7 +16,6 @@ from core.batch import Seq2SeqBatch, Source
 from core.ctc import CtcEncoderDecoder, DecodingMode, JointCtcAttention, feasible, transcribe
 from core.ctc.model import check_weight
 from core.data.audio_datamodule import AudioDataModule, AudioDataset
-from core.data.corpus import Split
 from core.data.vocabularies import Vocabularies
 from core.decoders.base import Decoder
 from core.encoders.audio import AudioEncoder
@@ -207,9 +206,7 @@ class AsrModule(Seq2SeqModule):
         """All utterances with their errors marked, the speakers, the worst utterances, the usual confusions."""
         assert self.metric is not None
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        # `trainer.testing` has gone back already when a report is asked for.
-        stage: Split = "test" if self.trainer.state.fn == TrainerFn.TESTING else "val"
-        speakers = data.speakers(stage) if isinstance(data, AudioDataModule) else {}
+        speakers = data.speakers(self.scored) if isinstance(data, AudioDataModule) else {}
         return speech_report(self.metric.examples, speakers, self.normaliser)
 
 

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 
 from core.batch import FrameBatch, ImageBatch
-from core.data.corpus import Split
 from core.data.feature_cache import FrozenFeatures
 from core.data.image_datamodule import ImageDataModule
 from core.encoders.image import ImageEncoder
@@ -90,9 +88,7 @@ class CaptioningModule(Seq2SeqModule):
         data, examples = self.image_data, self.metric.examples
         if data is None or not examples:
             return ""
-        tested = self.trainer.state.fn == TrainerFn.TESTING  # trainer.testing is over by now
-        split: Split = "test" if tested else "val"
-        verb = "test" if tested else "validate"
+        split, verb = self.scored, "test" if self.scored == "test" else "validate"
         metric = MetricGroup.of(CocoBLEU(WORDS), CocoROUGE(WORDS), CiderD(WORDS))
         references = [example.references for example in examples]
         systems: dict[str, Mapping[str, float]] = {"this model": self._scores_of(metric)}

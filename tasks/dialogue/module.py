@@ -8,7 +8,6 @@ from math import inf
 import torch
 
 from core.batch import Source, TextBatch
-from core.data.corpus import Split
 from core.data.vocabularies import Vocabularies
 from core.distributed import union_over_ranks
 from core.errors import ConfigError, PolyseqError
@@ -115,7 +114,7 @@ class DialogueModule(Seq2SeqModule):
         metrics += [ReplyLength(), TopReply(), ExactMatch()]
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, DialogueData):
-            numbers = data.dialogue_numbers(split_of(stage))
+            numbers = data.dialogue_numbers(self.scored)
             if len(set(numbers)) < len(numbers):  # else it would be exact_match again
                 metrics.append(DialogueExactMatch(numbers))
         return MetricGroup(metrics)
@@ -143,9 +142,8 @@ class DialogueModule(Seq2SeqModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, DialogueData):
             return ""
-        split = split_of(str(self.trainer.state.fn))
         try:
-            return compare(self.metric.examples, data.exchanges("train"), data.exchanges(split))
+            return compare(self.metric.examples, data.exchanges("train"), data.exchanges(self.scored))
         except PolyseqError as error:
             return f"no baselines: the training split can't be read: {error}\n"
 
@@ -161,8 +159,3 @@ def check_repetition(options: RepetitionOptions, vocabularies: Vocabularies) -> 
             "repetition.history_ngram compares tokens of both sides, which have vocabularies of their own: set "
             "data.tokenizer.joint to true, or history_ngram to 0"
         )
-
-
-def split_of(verb: str) -> Split:
-    """The split that `validate` or `test` scores."""
-    return "val" if verb == "validate" else "test"

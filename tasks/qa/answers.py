@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import exp, inf, log
 
 from core.generation.options import Hypothesis
-from core.span.passage import Window
+from core.span.passage import Window, sentence_spans
 from core.span.search import Spans
 
 
@@ -107,3 +107,13 @@ def add_logs(values: Sequence[float]) -> float:
     """The logarithm of the sum of exp(value); -inf for none."""
     highest = max(values, default=-inf)
     return highest if highest == -inf else highest + log(sum(exp(value - highest) for value in values))
+
+
+def in_its_sentence(answer: Answer, context: str) -> str:
+    """The sentences that an answer stands in, with the answer in double brackets; empty for one that was written."""
+    if answer.start < 0:
+        return ""
+    around = [(begin, end) for begin, end in sentence_spans(context) if begin < answer.end and end > answer.start]
+    begin, end = min([answer.start, *(b for b, _ in around)]), max([answer.end, *(e for _, e in around)])
+    marked = f"{context[begin : answer.start]}[[{answer.text}]]{context[answer.end : end]}"
+    return " ".join(marked.split())

@@ -30,6 +30,7 @@ from core.span.model import SpanModel, SpanObjective
 from core.span.search import Spans, best_spans
 from tasks.qa.answers import QuestionAnswers, WindowAnswers, merge, pointed, written
 from tasks.qa.data import QaData
+from tasks.qa.report import answer_report
 
 Form = Literal["span", "generate"]
 FIT_SPANS = 1  # how many answers a window gives in the validations during `fit`
@@ -113,9 +114,16 @@ class QaModule(Seq2SeqModule):
         if isinstance(data, QaData) and data.corpus.has_kinds:
             from tasks.qa.metrics import AccuracyByTask
 
-            titles = [example.title for example in data.examples("test" if stage == "test" else "val")]
+            titles = [example.title for example in data.examples(self.scored)]
             return MetricGroup.of(squad, AccuracyByTask(titles))
         return squad
+
+    def report(self) -> str:
+        """Where the answers are right, in which way the others are wrong, and some of these in their sentences."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.metric is None or not isinstance(data, QaData):
+            return ""
+        return answer_report(self.metric.examples, data.examples(self.scored), "2.0" if self.unanswerable else "1.1")
 
     # Answers
 

@@ -16,8 +16,7 @@ from core.errors import ConfigError, DataError
 from core.outputs import open_output
 from core.predict import Summary
 from core.span.batch import SpanBatch
-from core.span.passage import sentence_spans
-from tasks.qa.answers import Answer, QuestionAnswers, WindowAnswers, merge
+from tasks.qa.answers import QuestionAnswers, WindowAnswers, in_its_sentence, merge
 from tasks.qa.corpus import QaExample, numbered
 from tasks.qa.data import QaData
 from tasks.qa.jsonl import example_of
@@ -125,16 +124,6 @@ def answer_all(module: QaModule, data: QaData, examples: Sequence[QaExample]) ->
         for window, found in zip(batch.windows, module.answer_windows(moved), strict=True):
             windows[window.question].append(found)
     return [merge(windows[index], module.generation.n_best) for index in range(len(examples))]
-
-
-def in_its_sentence(answer: Answer, context: str) -> str:
-    """The sentences that an answer stands in, with the answer in double brackets; empty for one that was written."""
-    if answer.start < 0:
-        return ""
-    around = [(begin, end) for begin, end in sentence_spans(context) if begin < answer.end and end > answer.start]
-    begin, end = min([answer.start, *(b for b, _ in around)]), max([answer.end, *(e for _, e in around)])
-    marked = f"{context[begin : answer.start]}[[{answer.text}]]{context[answer.end : end]}"
-    return " ".join(marked.split())
 
 
 def _text_row(example: QaExample, found: QuestionAnswers, threshold: float) -> str:

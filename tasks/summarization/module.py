@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from core.data.corpus import Split
 from core.data.text_datamodule import TextDataModule
 from core.data.vocabularies import Vocabularies
 from core.generation import GenerationOptions
@@ -84,12 +83,10 @@ class SummarizationModule(Seq2SeqModule):
             language_model,
         )
         self.beginnings = LeadROUGE(lead, sentences)
-        self.scored: Split = "val"
         self.sentences: SentenceBreak = sentences
 
     def make_metric(self, stage: str) -> CorpusMetric:
         """ROUGE while training; LEAD, lengths, what is copied and an interval where a checkpoint is scored."""
-        self.scored = "test" if stage == "test" else "val"  # a trainer that is done no longer tells
         if stage == "fit":
             return MetricGroup.of(ROUGE(self.sentences), SummaryLength())
         self.beginnings.reset()

@@ -17,9 +17,8 @@ from core.objectives import CrossEntropy
 from core.runner import run
 from core.span.model import SpanModel
 from tasks.qa.__main__ import load
-from tasks.qa.answers import Answer
+from tasks.qa.answers import Answer, in_its_sentence
 from tasks.qa.module import QaModule, check_form
-from tasks.qa.predict import in_its_sentence
 from tests.tasks.qa.tiny import question_options, write_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -75,6 +74,7 @@ def test_a_checkpoint_is_scored_and_keeps_its_threshold(
     rows = [json.loads(line) for line in trained.with_suffix(".test.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == list(range(12))
     assert sum(row["references"] == [""] for row in rows) == 3
+    assert "wrong, of 12" in trained.with_suffix(".test.txt").read_text()
 
 
 def test_the_threshold_is_that_of_the_weights_beside_it(
