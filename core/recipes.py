@@ -42,7 +42,7 @@ def read_recipe(path: str | Path) -> Recipe:
 
 def overlay(below: Any, above: Any) -> Any:
     """Lays one recipe over another: options one by one, but those of a class only where it stays the same."""
-    if isinstance(above, str) and isinstance(below, dict) and "class_path" in below:
+    if isinstance(above, str) and _names_class(above) and isinstance(below, dict) and "class_path" in below:
         above = {"class_path": above}
     if not isinstance(below, dict) or not isinstance(above, dict) or _other_class(below, above):
         return above
@@ -58,7 +58,7 @@ def overlay_arguments(recipe: Recipe, arguments: Sequence[str], name: str = "") 
                 above = yaml.safe_load(given)
                 if isinstance(above, str) or (isinstance(above, dict) and "class_path" in above):
                     below = overlay(below, above)
-            recipe = recipe | {key: overlay_arguments(below, arguments, path)}
+            recipe = recipe | {key: overlay_arguments(below, arguments, path) if isinstance(below, dict) else below}
     return recipe
 
 
@@ -79,6 +79,11 @@ def option_hint(recipe: Recipe, name: str, option: str) -> str:
     parameters = inspect.signature(getattr(import_module(module), class_name)).parameters.values()
     options = [each.name for each in parameters if each.default is not each.empty]  # the others aren't the user's
     return did_you_mean(option, options) or f"; {class_name} has {', '.join(options)}"
+
+
+def _names_class(text: str) -> bool:
+    """Whether a value that stands where a class stood is one too, and not a word such as `trainer.strategy: auto`."""
+    return "." in text or text[:1].isupper()
 
 
 def _other_class(below: Recipe, above: Recipe) -> bool:

@@ -24,8 +24,6 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from rich.console import Console
-from rich.table import Table
 
 from core.atomic import write_text
 from core.callbacks import FitOptions, fit_callbacks
@@ -42,6 +40,7 @@ from core.module import Seq2SeqModule
 from core.ranks import RollCall, naming_lost_ranks, prepare_strategy
 from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
 from core.resume import check_continues
+from core.scores import leave_scores, print_scores
 
 if TYPE_CHECKING:
     from core.cli import Load
@@ -213,17 +212,10 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
     metric = run.module.metric
     if metric is None:
         raise ConfigError(f"trainer.strategy {run.config.trainer.strategy} scores in processes that end: set it to ddp")
-    signatures = metric.signatures()
-    table = Table("score", "value", "signature", title=f"{run.name}: {verb}")
     scores = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()}
-    for name, value in shown_scores(scores):
-        table.add_row(name, value, signatures.get(name, ""))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_scores(f"{run.name}: {verb}", scores, metric.signatures())
     checkpoint = Path(run.config.ckpt_path)
-    report = {
-        "scores": scores,
-        "signatures": signatures,
-        "examples": len(metric.examples),
+    made = {
         "seconds": round(time.monotonic() - started, 1),
         "checkpoint": str(checkpoint),
         "ensemble": run.config.ensemble,
@@ -231,23 +223,10 @@ def score(run: Run, verb: Literal["validate", "test"]) -> None:
         "language_model": asdict(run.module.language_model),
     }
     path = checkpoint.with_suffix(f".{verb}.json")
-    write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in metric.examples)
-    write_text(path.with_suffix(".jsonl"), "".join(lines))
-    print(f"scores: {path}; what was written: the .jsonl beside it")
+    leave_scores(path, scores, metric, made)
     if text := run.module.report():
         write_text(path.with_suffix(".txt"), text)
         print(f"report: {path.with_suffix('.txt')}")
-
-
-def shown_scores(scores: dict[str, float]) -> list[tuple[str, str]]:
-    """A row for each score, with half of its bootstrap interval behind it where it has one: (name, "39.92 ± 1.55")."""
-    of_interval = {f"{name}_{part}" for name in scores for part in ("mean", "ci") if f"{name}_ci" in scores}
-    return [
-        (name, f"{value:.4f}" + (f" ± {scores[f'{name}_ci']:.4f}" if f"{name}_ci" in scores else ""))
-        for name, value in scores.items()
-        if name not in of_interval
-    ]
 
 
 def _predict(run: Run) -> None:

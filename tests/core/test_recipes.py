@@ -48,6 +48,13 @@ def test_a_class_on_the_command_line_starts_anew(arguments: list[str]) -> None:
     assert found["tie_embeddings"] is True
 
 
+def test_a_word_takes_a_class_s_place() -> None:
+    below = {"trainer": {"strategy": {"class_path": "lightning.pytorch.strategies.ModelParallelStrategy"}}}
+    wanted = {"trainer": {"strategy": "auto"}}
+    assert overlay(below, wanted) == wanted
+    assert overlay_arguments(below, ["--trainer.strategy", "auto"]) == wanted
+
+
 def test_a_command_line_without_classes_changes_nothing() -> None:
     recipe: Recipe = {"model": {"optimizer": ADAM}}
     assert overlay_arguments(recipe, ["--model.optimizer.lr", "0.1", "--model", '{"tie_embeddings": true}']) == recipe

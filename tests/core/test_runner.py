@@ -17,7 +17,7 @@ import torch
 from core.checkpoint import KEY, read_checkpoint
 from core.checkpoint import main as checkpoint_main
 from core.language_model.__main__ import parser, train
-from core.runner import run, shown_scores
+from core.runner import run
 from tasks.mt.__main__ import load
 from tasks.mt.module import MtModule
 from tests.core.shell import Shell, Shown, make_shell
@@ -379,8 +379,3 @@ def test_bad_files_get_one_line(shell: Shell, tmp_path: Path, content: bytes | N
     shown = shell("fit", *corpus_options(tmp_path), "--trainer.default_root_dir", tmp_path)
     assert complaint in one_error(shown)
     assert shown.code == 1
-
-
-def test_a_score_is_shown_with_its_interval() -> None:
-    scores = {"loss": 1.5, "bleu": 39.9, "bleu_mean": 39.8, "bleu_ci": 1.6, "bleu_lc": 40.0}
-    assert shown_scores(scores) == [("loss", "1.5000"), ("bleu", "39.9000 ± 1.6000"), ("bleu_lc", "40.0000")]
