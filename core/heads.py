@@ -9,6 +9,7 @@ from math import inf
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from core.errors import ConfigError
 from core.layers.copying import Copyable, gate_log_probs, log_mass, mix
@@ -153,8 +154,14 @@ class SpanHead(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores states (B, S, D): two tensors (B, S)."""
-        start, end = self.projection(states).unbind(-1)
+        """Scores states (B, S, D): two tensors (B, S), in float32 at least.
+
+        In bfloat16 the scores of the best places would often be the same number, and the answer one of them by chance.
+        """
+        dtype = torch.promote_types(states.dtype, torch.float32)
+        with torch.autocast(states.device.type, enabled=False):
+            weight, bias = self.projection.weight.to(dtype), self.projection.bias.to(dtype)
+            start, end = F.linear(states.to(dtype), weight, bias).unbind(-1)
         return start, end
 
 

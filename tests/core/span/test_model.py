@@ -38,6 +38,17 @@ def test_only_the_context_and_nothing_can_be_pointed_at() -> None:
         ]
 
 
+def test_half_precision_leaves_scores_apart() -> None:
+    head = SpanHead(8)
+    states = 30 + torch.randn(1, 200, 8, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        start, end = head(states)
+    assert start.dtype == end.dtype == torch.float32
+    assert len(set(start[0].tolist())) > 190, "as bfloat16 they would be a few numbers"
+    halved = SpanHead(8).bfloat16()(states.bfloat16())
+    assert halved[0].dtype == torch.float32
+
+
 def test_a_window_is_scored_as_if_it_were_alone() -> None:
     model = SpanModel(encoder(), SpanHead(8)).eval()
     alone = source().select(torch.tensor([1]))
