@@ -54,6 +54,7 @@ def test_word_perplexity_follows_from_the_loss_where_tokens_are_words(checkpoint
     run("dialogue", "validate", ["--ckpt_path", str(checkpoint)], load)
     scores = json.loads(checkpoint.with_suffix(".validate.json").read_text())["scores"]
     assert scores["word_perplexity"] == pytest.approx(scores["perplexity"], rel=1e-6)  # one token a word, one an end
+    assert "nearest history" in checkpoint.with_suffix(".validate.txt").read_text(), "of the split that was scored"
 
 
 def test_predict_reads_turns_between_tabs(checkpoint: Path, tmp_path: Path) -> None:
