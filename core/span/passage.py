@@ -33,6 +33,23 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans if start < end]
 
 
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widens a piece of a text to the words that it begins and ends in: part of a word is no answer.
+
+    Words are letters that have capitals, or digits: writing that sets no spaces between words is left as it is.
+    """
+    while 0 < start < end and _same_word(text[start - 1], text[start]):
+        start -= 1
+    while start < end < len(text) and _same_word(text[end - 1], text[end]):
+        end += 1
+    return start, end
+
+
+def _same_word(before: str, behind: str) -> bool:
+    letters = before.lower() != before.upper() and behind.lower() != behind.upper()
+    return letters or (before.isdecimal() and behind.isdecimal())
+
+
 @dataclass(frozen=True)
 class Passage:
     """A text that is asked about, cut into tokens.

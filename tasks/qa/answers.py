@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import exp, inf, log
 
 from core.generation.options import Hypothesis
-from core.span.passage import Window, sentence_spans
+from core.span.passage import Window, sentence_spans, whole_words
 from core.span.search import Spans
 
 
@@ -70,8 +70,9 @@ def pointed(window: Window, spans: Spans, row: int, unanswerable: bool) -> Windo
     columns = (spans.scores[row].tolist(), spans.starts[row].tolist(), spans.ends[row].tolist())
     for score, first, last in zip(*columns, strict=True):
         if score > -inf:
-            start, end = window.characters(first, last)
-            answers.append(Answer(window.passage.text[start:end], score, start, end))
+            text = window.passage.text
+            start, end = whole_words(text, *window.characters(first, last))
+            answers.append(Answer(text[start:end], score, start, end))
     null, total = float(spans.null[row]), float(spans.total[row])
     return WindowAnswers(tuple(answers), null, add_logs([total, null]) if unanswerable else total)
 

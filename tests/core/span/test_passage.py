@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError
-from core.span.passage import Passage, Window, cut, sentence_spans
+from core.span.passage import Passage, Window, cut, sentence_spans, whole_words
 from core.tokenization import TokenizerOptions, TrainedTokenizer
 from core.tokenization.offsets import encode_with_offsets
 from core.tokenization.options import Kind, UnicodeForm
@@ -60,6 +60,28 @@ def test_sentences() -> None:
     text = "One sat. Two 3.5 m. (Three) ran?\n\nfour\n"
     assert [text[a:b] for a, b in sentence_spans(text)] == ["One sat.", "Two 3.5 m.", "(Three) ran?", "four"]
     assert sentence_spans("") == sentence_spans(" \n ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "piece", "words"),
+    [
+        ("in prokaryotes.", "prokary", "prokaryotes"),
+        ("the Freemasonry is", "asonry", "Freemasonry"),
+        ("Ulf Hannerz quotes", "Hannerz qu", "Hannerz quotes"),
+        ("das Straßenfest", "fest", "Straßenfest"),
+        ("well-known", "known", "known"),
+        ("in 1990s style", "99", "1990"),
+        ("5km away", "5", "5"),
+        ("it's", "it", "it"),
+        ("東京都に行く", "京都", "京都"),
+        ("whole", "whole", "whole"),
+        ("none", "", ""),
+    ],
+)
+def test_answers_are_whole_words(text: str, piece: str, words: str) -> None:
+    at = text.index(piece)
+    start, end = whole_words(text, at, at + len(piece))
+    assert text[start:end] == words
 
 
 def test_a_passage_knows_its_sentences_and_finds_tokens() -> None:

@@ -177,6 +177,15 @@ def test_all_spans_and_none_share_one_probability() -> None:
     assert all(CONTEXT[answer.start : answer.end] == answer.text for answer in found.answers)
 
 
+def test_part_of_a_word_is_pointed_at_as_the_whole_word() -> None:
+    passage = Passage.of(CONTEXT, train_tokenizer([CONTEXT], TokenizerOptions("characters", 100, 1)))
+    window = Window(0, 0, passage, 0, len(passage), 0)
+    start, end = torch.full((2, 1, len(passage)), -math.inf)
+    start[0, CONTEXT.index("lara")], end[0, CONTEXT.index("lara") + 2] = 1.0, 1.0
+    answer = pointed(window, best_spans(start, end, 10, 1), 0, unanswerable=False).answers[0]
+    assert (answer.text, answer.start) == ("Clara", CONTEXT.index("Clara"))
+
+
 def test_what_is_written_is_ranked_by_its_probability() -> None:
     hypotheses = [
         ("short", Hypothesis((5,), 0.5, math.log(0.2), True)),
