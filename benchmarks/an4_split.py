@@ -1,8 +1,8 @@
 """AN4 divided as ESPnet's recipe divides it, to stand beside its figures: `python -m benchmarks.an4_split`.
 
 The first 100 of the 948 training utterances, by speaker and number, are its development set `train_dev`: 591 words of
-eight speakers, one of whom training has too. Which utterances are in our own `train.jsonl` and `dev.jsonl` is no matter
-to it: both are read and divided anew.
+eight speakers whom the rest doesn't have. Which utterances are in our own `train.jsonl` and `dev.jsonl` is no matter to
+it: both are read and divided anew.
 """
 
 from __future__ import annotations
