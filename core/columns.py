@@ -14,7 +14,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            _padded(cell, width, place > 0) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            padded(cell, width, flush_right=place > 0)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )
@@ -27,6 +28,7 @@ def width_of(text: str) -> int:
     return cell_len(text)
 
 
-def _padded(cell: str, width: int, flush_right: bool) -> str:
+def padded(cell: str, width: int, flush_right: bool = False) -> str:
+    """Fills a cell with spaces to the columns of a terminal that it may take."""
     space = " " * (width - width_of(cell))
     return space + cell if flush_right else cell + space

@@ -150,7 +150,7 @@ class SpanHead(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.projection = Linear(d_model, 2)
+        self.projection = nn.Linear(d_model, 2)
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:

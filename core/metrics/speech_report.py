@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from core.columns import aligned, width_of
+from core.columns import aligned, padded, width_of
 from core.metrics.alignment import Alignment, ErrorCounts, Pair, align_words, mark, total
 from core.metrics.base import Scored
 from core.metrics.normalisers import NormaliserName, make_normaliser
@@ -91,7 +91,7 @@ def _column(pair: Pair) -> tuple[str, str, str]:
     """A pair and its mark, of equal width; stars stand for a missing word."""
     reference, hypothesis = pair
     width = max(width_of(word) for word in pair if word is not None)
-    cells = ["*" * width if word is None else word + " " * (width - width_of(word)) for word in (reference, hypothesis)]
+    cells = ["*" * width if word is None else padded(word, width) for word in (reference, hypothesis)]
     return cells[0], cells[1], mark(pair).ljust(width)
 
 

@@ -46,8 +46,8 @@ class SpanModel(EncoderDecoder):
         """Scores the places of B sources as the answer's first and last token.
 
         Returns:
-            two tensors (B, S) float32, -inf where no answer can be: outside of the context, but for place 0, which
-            stands for no answer.
+            two tensors (B, S) in float32 at least, -inf where no answer can be: outside of the context, but for place
+            0, which stands for no answer.
 
         Raises:
             ConfigError: the encoder doesn't give a state for each token, or the sources have no parts.
@@ -64,7 +64,7 @@ class SpanModel(EncoderDecoder):
         there = source.segments > 0
         there[:, 0] = True
         there = there & memory.mask
-        return start.float().masked_fill(~there, -inf), end.float().masked_fill(~there, -inf)
+        return start.masked_fill(~there, -inf), end.masked_fill(~there, -inf)
 
 
 class SpanObjective(Objective):

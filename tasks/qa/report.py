@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -23,8 +24,6 @@ WRONG = {
     "silent": "no word: nothing, an article or a sign",
     "invented": "an answer where there is none",
 }
-
-Groups = tuple[tuple[str, Callable[["Answered"], str]], ...]
 
 
 class Answered(NamedTuple):
@@ -81,39 +80,33 @@ def asks_for(question: str) -> str:
     return min(found, key=lambda word: places[word], default="other")
 
 
-def _size(count: int, edges: Sequence[int]) -> str:
-    """The range that a count is in: "up to 2", "3 to 8", "9 and more"; "2" where the range has no other."""
-    low = 0
-    for edge in edges:
-        if count <= edge:
-            return str(edge) if low == edge else f"{low} to {edge}" if low else f"up to {edge}"
-        low = edge + 1
-    return f"{low} and more"
+def _range(count: int, edges: Sequence[int]) -> tuple[int, str]:
+    """The place of the range that a count is in, and its name: "up to 2", "3 to 8", "9 and more", or "2" alone."""
+    place = bisect_left(edges, count)
+    low = edges[place - 1] + 1 if place else 0
+    if place == len(edges):
+        return place, f"{low} and more"
+    high = edges[place]
+    return place, str(high) if low == high else f"{low} to {high}" if low else f"up to {high}"
 
 
-GROUPS: Groups = (
-    ("question", lambda each: asks_for(each.asked.question)),
-    ("words of the answer", lambda each: _size(len(each.asked.references[0].split()), (0, 1, 2, 4, 8))),
-    ("words of the context", lambda each: _size(len(each.asked.context.split()), (50, 100, 150, 200, 300))),
+# Each by a place and a name; groups of the same place go by how often they occur.
+GROUPS: tuple[tuple[str, Callable[[Answered], tuple[int, str]]], ...] = (
+    ("question", lambda each: (0, asks_for(each.asked.question))),
+    ("words of the answer", lambda each: _range(len(each.asked.references[0].split()), (0, 1, 2, 4, 8))),
+    ("words of the context", lambda each: _range(len(each.asked.context.split()), (50, 100, 150, 200, 300))),
 )
 
 
-def _grouped(answered: Sequence[Answered], name: str, key: Callable[[Answered], str]) -> str:
-    groups: dict[str, list[Answered]] = {}
+def _grouped(answered: Sequence[Answered], name: str, key: Callable[[Answered], tuple[int, str]]) -> str:
+    groups: dict[tuple[int, str], list[Answered]] = {}
     for each in answered:
         groups.setdefault(key(each), []).append(each)
-    ordered = sorted(groups.items(), key=lambda item: _place(item[0], len(item[1])))
     rows = []
-    for group, some in ordered:
+    for (_, group), some in sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]))):
         exact, f1 = (100 * fmean(scores) for scores in ((each.exact for each in some), (each.f1 for each in some)))
         rows.append([group, f"{len(some):,}", f"{exact:.1f}", f"{f1:.1f}"])
     return aligned([[name, "questions", "exact", "f1"], *rows])
-
-
-def _place(label: str, count: int) -> tuple[int, int]:
-    """Sizes go by their first number, words by how often they occur."""
-    first = label.split()[0]
-    return (1, int(first)) if first.isdigit() else (0, -count)
 
 
 def _told(each: Answered) -> str:
