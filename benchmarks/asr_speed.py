@@ -47,7 +47,7 @@ def module_of(recipes: Sequence[Path]) -> AsrModule:
     parser.add_class_arguments(
         AsrModule, "model", fail_untyped=False, sub_configs=True, skip=skipped, instantiate=False
     )
-    options: dict[str, Any] = parser.instantiate_classes(parser.parse_object({"model": model})).model.as_dict()
+    options: dict[str, Any] = parser.instantiate(parser.parse_object({"model": model})).model.as_dict()
     tokenizer = train_tokenizer([f"{string.ascii_uppercase} A"], TokenizerOptions(kind="characters", min_frequency=1))
     return AsrModule(source_size=RATE, vocabularies=Vocabularies(None, tokenizer), **options)
 

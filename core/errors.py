@@ -47,5 +47,6 @@ class StoppedError(PolyseqError):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint at the nearest known word, to be put behind a message, or nothing."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    by_letters = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), list(by_letters), n=1, cutoff=0.6)
+    return f"; did you mean {by_letters[near[0]]}?" if near else ""

@@ -133,7 +133,7 @@ class Seq2SeqModule(LightningModule):
         skipped: set[str | int] = {"source_size", "vocabularies"}
         parser.add_class_arguments(cls, "model", fail_untyped=False, sub_configs=True, skip=skipped, instantiate=False)
         config = parser.parse_object({"model": about["config"]["model"]})
-        options = parser.instantiate_classes(config).model.as_dict()
+        options = parser.instantiate(config).model.as_dict()
         vocabularies = Vocabularies.from_state(about["tokenizers"])
         module = cls(source_size=about["source_size"], vocabularies=vocabularies, **options)
         module.config = about["config"]

@@ -9,16 +9,18 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy, StrategyRegistry
 from torch._C._distributed_c10d import Store
 
-from core.errors import ConfigError, PolyseqError
+from core.errors import ConfigError, PolyseqError, did_you_mean
 
 if TYPE_CHECKING:
     from core.module import Seq2SeqModule
@@ -28,6 +30,25 @@ ROLL_CALL = 10.0  # seconds for the ranks that are alive to say so
 
 class RankError(PolyseqError):
     """Ranks can't go on together; the message says which one is lost."""
+
+
+def make_trainer(options: dict[str, Any]) -> Trainer:
+    """Makes Lightning's trainer.
+
+    Raises:
+        ConfigError: it doesn't take an option: no such strategy or accelerator, or none on this machine.
+    """
+    try:
+        return Trainer(**options)
+    except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+        known = {
+            "strategy": StrategyRegistry.available_strategies(),
+            "accelerator": AcceleratorRegistry.available_accelerators(),
+        }
+        said = " ".join(str(error).partition("Find a complete list")[0].split())
+        misspelt = (name for name, names in known.items() if name in said and str(options[name]) not in names)
+        hint = next((did_you_mean(str(options[name]), list(known[name])) for name in misspelt), "")
+        raise ConfigError(f"trainer: {said}{hint}") from error
 
 
 def prepare_strategy(trainer: Trainer, module: Seq2SeqModule, timeout: float) -> None:

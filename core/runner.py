@@ -33,36 +33,19 @@ from core.cli import option_values
 from core.compilation import one_line_for_failed_compilation
 from core.data.datamodule import Seq2SeqDataModule
 from core.environment import environment
-from core.errors import CheckpointError, ConfigError, PolyseqError, StoppedError, did_you_mean
+from core.errors import CheckpointError, ConfigError, PolyseqError, StoppedError
 from core.explain import one_line_for, one_line_for_other_weights, one_line_for_too_little_memory
 from core.folders import keep_old, last_or_fresh, run_folder
 from core.module import Seq2SeqModule
-from core.ranks import RollCall, naming_lost_ranks, prepare_strategy
-from core.recipes import Recipe, option_hint, overlay, overlay_arguments, read_recipe, without_option
+from core.parser import Parser
+from core.ranks import RollCall, make_trainer, naming_lost_ranks, prepare_strategy
+from core.recipes import Recipe, overlay, overlay_arguments, read_recipe, without_option
 from core.resume import check_continues
 from core.scores import leave_scores, print_scores
 
 if TYPE_CHECKING:
     from core.cli import Load
     from core.task import Task
-
-
-class Parser(ArgumentParser):
-    """Prints what is wrong with an option and which one may have been meant, without a page of usage."""
-
-    recipe: Recipe = {}  # noqa: RUF012 (what the command line stands on)
-
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raises ConfigError."""
-        text = " ".join(str(message).split())
-        words = [word.strip("'\"`:,.") for word in text.replace("=", " ").split()]
-        known = [option for action in self._actions for option in action.option_strings]
-        hint = next((found for word in words if word.startswith("--") and (found := did_you_mean(word, known))), "")
-        if nested := re.search(r"key \"([\w.]+)\": Option '([\w.]+)' is not accepted", text):
-            hint = option_hint(self.recipe, *nested.groups())
-        elif grouped := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
-            hint = did_you_mean("--" + ".".join(grouped.groups()), known)
-        raise ConfigError(text + hint) from None
 
 
 def build_parser(name: str, task: Task, defaults: Sequence[Path]) -> Parser:
@@ -163,7 +146,7 @@ class Run:
         if options["default_root_dir"] is None:
             options["default_root_dir"] = folder
         options["enable_progress_bar"] = self.shows_bar
-        trainer = Trainer(**options)
+        trainer = make_trainer(options)
         prepare_strategy(trainer, self.module, self.config.rank_timeout)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own stays
             trainer.strategy.checkpoint_io = WholeFiles()
@@ -275,7 +258,7 @@ def _recipe(task: str, verb: str, checkpoint: dict[str, Any] | None, arguments: 
 
 def _plain_config(parser: Parser, config: Namespace) -> dict[str, Any]:
     """All options of a training run as plain data, for the checkpoint and for config.yaml."""
-    text = parser.dump(config, skip_link_targets=True, skip_none=True)
+    text = parser.dump(config, skip_link_targets=True, skip_unset=True)
     plain: dict[str, Any] = yaml.safe_load(text)
     return {key: plain[key] for key in ("seed_everything", "fit", "trainer", "data", "model") if key in plain}
 
@@ -288,7 +271,7 @@ def _instances(parser: ArgumentParser, config: Namespace) -> Namespace:
             error of its own, which tells all types that it has tried.
     """
     try:
-        made: Namespace = parser.instantiate_classes(config)
+        made: Namespace = parser.instantiate(config)
     except ValueError as error:
         if isinstance(error.__cause__, PolyseqError):
             raise error.__cause__ from None

@@ -44,7 +44,7 @@ def training_targets(config: dict[str, Any]) -> Iterator[str]:
         parsed = parser.parse_object({"corpus": config["data"]["corpus"]})
     except (ArgumentError, KeyError) as error:
         raise ConfigError("--input: this checkpoint's corpus has no plain targets: give files of texts") from error
-    corpus: Corpus | SpeechCorpus | ImageCorpus = parser.instantiate_classes(parsed).corpus
+    corpus: Corpus | SpeechCorpus | ImageCorpus = parser.instantiate(parsed).corpus
     if isinstance(corpus, SpeechCorpus):
         yield from (utterance.text for utterance in corpus.read("train"))
     elif isinstance(corpus, ImageCorpus):

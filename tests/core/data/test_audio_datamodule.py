@@ -182,4 +182,4 @@ def test_readers_are_chosen_by_their_class_name(name: str) -> None:
     path = next(f"{module.__name__}.{name}" for module in modules if hasattr(module, name))
     own = {"DatasetSpeech": {"path": "x"}}
     parsed = parser.parse_object({"data": {"corpus": {"class_path": path, "init_args": own.get(name, {})}}})
-    assert type(parser.instantiate_classes(parsed).data.corpus).__name__ == name
+    assert type(parser.instantiate(parsed).data.corpus).__name__ == name

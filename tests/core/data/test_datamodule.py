@@ -177,4 +177,4 @@ def test_readers_are_chosen_by_their_bare_name(name: str) -> None:
         "StreamedText": {"train": "x"},
     }
     parsed = parser.parse_object({"data": {"corpus": {"class_path": name, "init_args": own.get(name, {})}}})
-    assert type(parser.instantiate_classes(parsed).data.corpus).__name__ == name
+    assert type(parser.instantiate(parsed).data.corpus).__name__ == name

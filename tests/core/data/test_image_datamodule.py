@@ -329,8 +329,8 @@ def test_options_in_yaml() -> None:
         "augment": {"brightness": 0.1},
         "features": None,
     }
-    data = parser.instantiate_classes(parser.parse_object({"data": config})).data
+    data = parser.instantiate(parser.parse_object({"data": config})).data
     assert data.pixels.transform == TransformOptions(96, "squash", (0.5,) * 3, (0.5,) * 3)
     config |= {"features": {"dtype": "float32"}, "augment": {}}
-    data = parser.instantiate_classes(parser.parse_object({"data": config})).data
+    data = parser.instantiate(parser.parse_object({"data": config})).data
     assert data.features == FeatureOptions("float32")
