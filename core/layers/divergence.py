@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = 2**21  # logits of either side that are held at once, in float32: these passes are bound by memory
+CHUNK = 2**20  # logits of either side that are held at once, in float32: these passes are bound by memory
 
 
 def symmetric_divergence(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -44,25 +44,28 @@ class _SymmetricDivergence(torch.autograd.Function):
         ctx: Any, first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
         sides, matrix = (first, second), weight.to(dtype)
-        offset = None if bias is None else bias.float()
+        offset = None if bias is None else bias.to(dtype)
         gradients = [torch.empty_like(first), torch.empty_like(second), torch.zeros_like(weight)]
         if bias is not None:
             gradients.append(torch.zeros_like(bias))
-        total = first.new_zeros((), dtype=torch.promote_types(dtype, torch.float32))
-        step = max(CHUNK // weight.size(0), 1)
+        wide = torch.promote_types(dtype, torch.float32)
+        total, size = first.new_zeros((), dtype=wide), weight.size(0)
+        step = min(max(CHUNK // size, 1), max(first.size(0), 1))
+        # Buffers for all chunks, because fresh memory is slow to touch for the first time.
+        narrow, buffers = matrix.new_empty(2, step, size), matrix.new_empty(4, step, size, dtype=wide)
         with torch.autocast(first.device.type, enabled=False):
             for begin in range(0, first.size(0), step):
                 rows = slice(begin, begin + step)
                 inputs = [side[rows].to(dtype) for side in sides]
-                logits = [(each @ matrix.T).to(total.dtype) for each in inputs]  # (n, V) each
-                if offset is not None:
-                    logits = [each.add_(offset) for each in logits]
-                value, slopes = _value_and_slopes(*logits)
-                total += value
+                slopes = narrow[:, : len(inputs[0])]  # first the logits (2, n, V)
+                for each, logits in zip(inputs, slopes, strict=True):
+                    torch.mm(each, matrix.T, out=logits)
+                    if offset is not None:
+                        logits.add_(offset)
+                total += _value_and_slopes(slopes, buffers[:, : len(inputs[0])])
                 for gradient, each, slope in zip(gradients, inputs, slopes, strict=False):
-                    narrow = slope.to(dtype)
-                    gradient[rows] = (narrow @ matrix).to(gradient.dtype)
-                    gradients[2].add_((narrow.T @ each).to(weight.dtype))
+                    gradient[rows] = slope @ matrix
+                    gradients[2].add_((slope.T @ each).to(weight.dtype))
                     if bias is not None:
                         gradients[3].add_(slope.sum(0))
         ctx.save_for_backward(*gradients)
@@ -75,18 +78,21 @@ class _SymmetricDivergence(torch.autograd.Function):
         return first, second, weight, bias[0] if bias else None, None
 
 
-def _value_and_slopes(first: Tensor, second: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The divergence of logits (n, V), summed over rows, and its gradients by either: (n, V) each."""
-    p, q = first.softmax(1), second.softmax(1)
-    apart = first.sub_(second)
-    difference = p - q
-    value = torch.dot(difference.flatten(), apart.flatten())
-    by_first = difference.addcmul(p, apart).addcmul_(p, _mean(p, apart), value=-1)
-    by_second = difference.addcmul_(q, apart).addcmul_(q, _mean(q, apart), value=-1).neg_()
-    return value, (by_first, by_second)
+def _value_and_slopes(logits: Tensor, buffers: Tensor) -> Tensor:
+    """The divergence of two sides' logits (2, n, V), summed over rows; their gradients take the logits' place.
 
+    The value is E_p[a - b] - E_q[a - b], and the gradient by a is p (1 + a - b - E_p[a - b]) - q.
 
-def _mean(probabilities: Tensor, values: Tensor) -> Tensor:
-    """The expectation of each row: (n, V) to (n, 1)."""
-    mean: Tensor = torch.linalg.vecdot(probabilities, values)
-    return mean.unsqueeze(1)
+    Args:
+        logits: a and b.
+        buffers: (4, n, V) in the type to compute in.
+    """
+    p, q, apart, slope = buffers
+    torch.softmax(logits[0], 1, p.dtype, out=p)
+    torch.softmax(logits[1], 1, q.dtype, out=q)
+    torch.sub(logits[0], logits[1], out=apart)
+    mean_p, mean_q = (torch.linalg.vecdot(each, apart).unsqueeze(1) for each in (p, q))
+    logits[0] = torch.add(apart, 1 - mean_p, out=slope).mul_(p).sub_(q)
+    logits[1] = torch.sub(1 + mean_q, apart, out=slope).mul_(q).sub_(p)
+    total: Tensor = (mean_p - mean_q).sum()
+    return total
