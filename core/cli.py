@@ -26,7 +26,11 @@ VERBS = {
     "predict": "write targets for a file, a directory or standard input (--ckpt_path, --input)",
 }
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # what logs meet; a checkpoint's own error says more
+# What logs and pictures meet, and how it is mended; a checkpoint's own error says more.
+PLACES = {errno.ENOSPC: "make room and start again", errno.EDQUOT: "make room and start again"} | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    "give a place that can be read and written",
+)
 LAST = "last"  # as --ckpt_path of `fit`
 
 Command = Callable[[Sequence[str]], None]
@@ -57,7 +61,10 @@ def main(task: str, load: Load, commands: Mapping[str, tuple[str, Command]] | No
 
             run(task, verb, rest, load)
         else:
-            raise ConfigError(f"unknown command {verb!r}{did_you_mean(verb, [*VERBS, *extra])}")
+            known = [*VERBS, *extra]
+            raise ConfigError(
+                f"unknown command {verb!r}{did_you_mean(verb, known) or '; there are ' + ', '.join(known)}"
+            )
     except StoppedError as stopped:
         if str(stopped):  # one rank tells it
             print(stopped, file=sys.stderr)
@@ -66,9 +73,10 @@ def main(task: str, load: Load, commands: Mapping[str, tuple[str, Command]] | No
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except OSError as error:
-        if error.errno not in FULL:
+        mend = PLACES.get(error.errno or 0)
+        if mend is None:
             raise
-        print(f"error: {error.filename or 'the disk'}: {error.strerror}: make room and start again", file=sys.stderr)
+        print(f"error: {error.filename or 'the disk'}: {error.strerror}: {mend}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
+from core.atomic import PART, unwritable
+from core.errors import ConfigError, StorageError
 from core.generation.options import Hypothesis
 from core.inputs import Line
 
@@ -42,12 +44,23 @@ SUFFIXES: dict[OutputFormat, str] = {"text": ".hyp.txt", "jsonl": ".hyp.jsonl"}
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[IO[bytes]]:
-    """Opens a file that gets its name when all of it is written, `<name>.part` before; or standard output."""
+    """Opens a file that gets its name when all of it is written, `<name>.part` before; or standard output.
+
+    Raises:
+        ConfigError: the path is a directory.
+        StorageError: nothing can be written there; told before anything is done.
+    """
     if path is None:
         yield sys.stdout.buffer
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    if path.is_dir():
+        raise ConfigError(f"--output {path} is a directory: give a file's name")
+    part = path.with_name(path.name + PART)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = part.open("wb")
+    except OSError as error:
+        raise StorageError(unwritable(path, error)) from error
+    with file:
         yield file
     part.replace(path)

@@ -32,6 +32,23 @@ def test_a_wrong_command_gets_one_line_with_the_nearest_one() -> None:
     assert shown.stderr.splitlines() == ["error: unknown command 'tset'; did you mean test?"]
 
 
+def test_a_command_that_is_like_none_gets_all_of_them() -> None:
+    shown = run("-m", "tasks.mt", "frobnicate")
+    assert shown.stderr.splitlines() == [
+        "error: unknown command 'frobnicate'; there are fit, validate, test, predict, lengths"
+    ]
+
+
+def test_a_place_that_can_t_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    shown = run(
+        "-m", "tasks.mt", "fit", "--trainer.max_steps", "1", "--trainer.default_root_dir", str(tmp_path / "file")
+    )
+    assert shown.returncode == 1
+    assert shown.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path / 'file'}/mt/default: ")
+    assert "Traceback" not in shown.stderr
+
+
 def test_a_wrong_option_gets_one_line_with_the_nearest_one() -> None:
     shown = run("-m", "tasks.mt", "fit", "--trainer.max_step", "3")
     assert shown.returncode == 2

@@ -20,7 +20,7 @@ from core.data.loader import text_loader
 from core.decoders.recurrent import RecurrentDecoder
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, StorageError
 from core.generation.options import Hypothesis
 from core.predict import PredictOptions, Summary, predict
 from core.seq2seq import EncoderDecoder
@@ -279,6 +279,17 @@ def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
         PredictOptions("in", text=["a"])
     with pytest.raises(ConfigError, match="--chunk_lines must be at least 1, got 0"):
         PredictOptions(chunk_lines=0)
+
+
+def test_an_output_that_can_t_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    module = Shouting()
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"file/out can't be written: .* MB are free"):
+        run(PredictOptions(text=["a"], output=tmp_path / "file" / "out"), module)
+    with pytest.raises(ConfigError, match="is a directory: give a file's name"):
+        run(PredictOptions(text=["a"], output=tmp_path), module)
+    assert module.batches == []
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
 
 
 def test_an_output_that_is_a_directory_gets_a_file(tmp_path: Path) -> None:
