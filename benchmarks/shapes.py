@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass, fields
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from core.batch import Seq2SeqBatch, TextBatch
 from core.decoders.transformer import TransformerDecoder
 from core.encoders.transformer import TransformerEncoder
+from core.layers.positions import Positions
 from core.layers.transformer import Norm
 from core.seq2seq import EncoderDecoder
 from core.tokenization import Specials
@@ -20,7 +22,10 @@ FIRST_WORD = 4  # the ids before it are the specials'
 
 @dataclass(frozen=True)
 class Shape:
-    """A Transformer with one table for both embeddings and the head; by default the one of `configs/mt/multi30k.yaml`.
+    """A Transformer with one table for both embeddings and the head.
+
+    By default it is the one of `configs/mt/multi30k.yaml`, but for the positions: transformers has no such model with
+    rotary ones.
 
     Attributes:
         vocab_size: number of types.
@@ -32,6 +37,7 @@ class Shape:
         attention_dropout: of the attention's weights.
         activation_dropout: within the feed-forward part.
         norm: "pre" or "post".
+        positions: "sinusoidal", "learned", "rotary" or "none".
     """
 
     vocab_size: int = 8000
@@ -43,6 +49,7 @@ class Shape:
     attention_dropout: float = 0.1
     activation_dropout: float = 0.1
     norm: Norm = "pre"
+    positions: Positions = "sinusoidal"
 
     def build(self) -> EncoderDecoder:
         """Makes the model with random weights."""
@@ -59,10 +66,13 @@ class Shape:
         )
 
 
+CHOICES = {"norm": get_args(Norm), "positions": get_args(Positions)}
+
+
 def add_shape_options(parser: argparse.ArgumentParser) -> None:
     """Adds an option for each field of `Shape`."""
     for field in fields(Shape):
-        choices = ("pre", "post") if field.name == "norm" else None
+        choices = CHOICES.get(field.name)
         parser.add_argument(
             f"--{field.name}", type=type(field.default), default=field.default, choices=choices, help="%(default)s"
         )

@@ -68,7 +68,10 @@ def value_error(text: str) -> str:
     key, one, several = found.groups()
     value = one or several
     listed = ",".join(re.findall(r"Literal\[(.*?)\]", text))
-    choices = [str(each) for each in ast.literal_eval(f"[{listed}]")]
+    try:
+        choices = [str(each) for each in ast.literal_eval(f"[{listed}]")]
+    except (SyntaxError, ValueError):  # members of an enumeration, of a user's own class
+        return text
     kinds = list(dict.fromkeys(re.findall(r"Expected a <class '([\w.]+)'>", text)))
     if not all(kind in KINDS for kind in kinds) or not (choices or kinds):
         return text

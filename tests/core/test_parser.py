@@ -16,8 +16,9 @@ def test_a_text_that_isn_t_known_stays() -> None:
 
 
 def test_types_that_have_no_name_for_users_stay() -> None:
-    text = "Parser key \"a\": Expected a <class 'datetime.timedelta'>. Got value: x"
-    assert value_error(text) == text
+    for kind in ("<class 'datetime.timedelta'>", "typing.Literal[<Colour.RED: 1>]"):
+        text = f'Parser key "a": Expected a {kind}. Got value: x'
+        assert value_error(text) == text
 
 
 @pytest.mark.parametrize("hint", [Objective | None, Callable[[int], Objective], list[Objective]])
