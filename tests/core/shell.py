@@ -42,3 +42,12 @@ def make_shell(task: str, load: Load, monkeypatch: pytest.MonkeyPatch, capsys: p
         return Shown(code, *capsys.readouterr())
 
     return call
+
+
+def one_error(shown: Shown) -> str:
+    """The only line on standard error, of a command that failed."""
+    assert shown.code in (1, 2), shown
+    lines = shown.err.splitlines()
+    assert len(lines) == 1, shown.err
+    assert lines[0].startswith("error: ")
+    return lines[0]

@@ -20,7 +20,7 @@ from core.language_model.__main__ import parser, train
 from core.runner import run
 from tasks.mt.__main__ import load
 from tasks.mt.module import MtModule
-from tests.core.shell import Shell, Shown, make_shell
+from tests.core.shell import Shell, make_shell, one_error
 from tests.core.tiny import corpus_options, tiny_options, write_corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -55,15 +55,6 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 def own(trained: Trained, tmp_path: Path) -> Path:
     """A copy of the best checkpoint, to leave reports beside."""
     return Path(shutil.copy(trained.best, tmp_path / "own.ckpt"))
-
-
-def one_error(shown: Shown) -> str:
-    """The only line on standard error, of a command that failed."""
-    assert shown.code in (1, 2), shown
-    lines = shown.err.splitlines()
-    assert len(lines) == 1, shown.err
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def report(checkpoint: Path, verb: str = "test") -> dict[str, Any]:
@@ -261,59 +252,6 @@ def test_a_vocabulary_that_doesn_t_belong_to_the_checkpoint_is_refused(
 def test_weights_that_don_t_fit_are_refused(shell: Shell, own: Path, verb: str) -> None:
     line = one_error(shell(verb, "--ckpt_path", own, "--model.encoder.num_layers", "2", "--text", '["one"]'))
     assert "the checkpoint's weights don't fit" in line
-
-
-@pytest.mark.parametrize(
-    ("option", "meant"),
-    [
-        ("--model.encoder.num_layer", "num_layers"),
-        ("--model.generation.beam", "beam_size"),
-        ("--data.batch_token", "--data.batch_tokens"),
-        ("--model.optimizer.learning_rate", "AdamW has lr, betas"),
-    ],
-)
-def test_a_misspelt_option_gets_one_line_with_the_nearest(shell: Shell, option: str, meant: str) -> None:
-    shown = shell("fit", option, "3")
-    line = one_error(shown)
-    assert shown.code == 2
-    assert option in line or option.rpartition(".")[2] in line
-    assert meant in line
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "said"),
-    [
-        (
-            "--model.encoder",
-            "RecurentEncoder",
-            "model.encoder: no class is called RecurentEncoder; did you mean Rec",
-        ),
-        ("--model.optimizer", "adamw", "did you mean AdamW?"),
-        ("--data.corpus", "Qxyz", "data.corpus: no class is called Qxyz; there are AlignedText, "),
-        ("--model.encoder", "core.batch.Nobody", "model.encoder: core.batch.Nobody: module 'core.batch' has no attri"),
-        ("--model.objective", "core.batch.Nobody", "model.objective: core.batch.Nobody: module 'core.batch' has no"),
-        ("--model.encoder.norm", "prf", "model.encoder.norm: must be one of pre, post, got prf; did you mean pre?"),
-        ("--model.objective.label_smoothing", "x", "model.objective.label_smoothing: must be a number, got x"),
-        ("--model.objective.label_smothing", "0", "no option is called label_smothing; did you mean label_smoothing?"),
-        ("--trainer.precision", "bf61", "32-true, 64-true, bf16 or null, got bf61; did you mean bf16?"),
-        ("--trainer.max_steps", "ten", "trainer.max_steps: must be a whole number, got ten"),
-        ("--model.phrases.required", "x", "model.phrases.required: must be a list, '[a, b]', got x"),
-        ("--trainer.strategy", "ddpp", "did you mean ddp?"),
-        ("--trainer.accelerator", "cudaa", "did you mean cuda?"),
-        ("--trainer.devices", "3x", "should be an int > 0"),
-    ],
-)
-def test_a_value_that_doesn_t_fit_gets_one_line(shell: Shell, option: str, value: str, said: str) -> None:
-    shown = shell("fit", option, value)
-    assert said in one_error(shown)
-    assert shown.code == 2
-
-
-def test_a_misspelt_option_of_a_file_gets_one_line_with_the_nearest(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("trainer: {max_step: 3}\n", encoding="utf-8")
-    line = one_error(shell("fit", "--config", tmp_path / "mine.yaml"))
-    assert "'max_step'" in line
-    assert "did you mean --trainer.max_steps?" in line
 
 
 # Several checkpoints
