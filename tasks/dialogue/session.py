@@ -198,6 +198,8 @@ def make_options(values: dict[str, Any], changes: dict[str, Any]) -> tuple[Gener
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
+    from core.parser import value_error
+
     known = {option.name for kind in (GenerationOptions, RepetitionOptions) for option in fields(kind)}
     for name in changes:
         if name not in known:
@@ -210,7 +212,7 @@ def make_options(values: dict[str, Any], changes: dict[str, Any]) -> tuple[Gener
     try:
         parsed = parser.parse_object(values).as_dict()
     except ArgumentError as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        raise ConfigError(value_error(" ".join(str(error).split()))) from None
 
     def of(kind: type[Any]) -> dict[str, Any]:
         return {option.name: parsed[option.name] for option in fields(kind)}
